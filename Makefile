@@ -1,0 +1,38 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+
+TEXT := assets/macintosh.txt
+LABELS := person,company,product,location,date,award
+
+.PHONY: help run test lint clean
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z.]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
+
+# torch comes first and pinned: left to the resolver it may bring another build with gigabytes of CUDA.
+$(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --upgrade pip
+	$(PIP) torch==2.13.0
+	$(PIP) -e ".[test]"
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) -e ".[test,dev]"
+	@touch $@
+
+run: $(VENV)/.installed ## Find the entities of a text, e.g. make run TEXT=my.txt LABELS=person,city
+	@$(BIN)/python -m spacy_gliner "$(TEXT)" --labels "$(LABELS)"
+
+test: $(VENV)/.installed ## Run the tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean: ## Remove the environment and everything built
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

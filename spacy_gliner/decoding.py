@@ -1,0 +1,138 @@
+"""Logits to spans: candidates above a threshold, then the best of those that clash. Pure functions.
+
+Does not know documents, windows, or which network gave the logits.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import singledispatch
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .types import Logits, Query, ScoredSpan, SpanLogits, SpanScore, TokenLogits
+
+
+@singledispatch
+def candidates(
+    logits: Logits,
+    queries: Sequence[Query],
+    *,
+    threshold: float = 0.5,
+    label_thresholds: Mapping[str, float] | None = None,
+) -> list[list[ScoredSpan]]:
+    """All spans that score above the threshold, per query, in order of start, then of width or label.
+
+    threshold: In 0..1; a span needs more than this.
+    label_thresholds: Other thresholds for some labels.
+    RETURNS: One list per query; positions are words of the query's text.
+    """
+    raise TypeError(f"Can't decode {type(logits).__name__}; expected SpanLogits or TokenLogits.")
+
+
+@candidates.register
+def _(
+    logits: SpanLogits,
+    queries: Sequence[Query],
+    *,
+    threshold: float = 0.5,
+    label_thresholds: Mapping[str, float] | None = None,
+) -> list[list[ScoredSpan]]:
+    found = []
+    blocks = logits.per_query(logits.scores.detach().float().sigmoid().cpu())
+    for query, probs in zip(queries, blocks, strict=True):
+        above = probs > torch.tensor(_thresholds(query, threshold, label_thresholds), dtype=torch.float32)
+        above &= valid_spans(len(query.words), logits.width)[:, :, None]
+        rows = above.nonzero()
+        found.append(
+            [
+                ScoredSpan(start, start + extra + 1, query.labels[label], score)
+                for (start, extra, label), score in zip(rows.tolist(), probs[above].tolist(), strict=True)
+            ]
+        )
+    return found
+
+
+@candidates.register
+def _(
+    logits: TokenLogits,
+    queries: Sequence[Query],
+    *,
+    threshold: float = 0.5,
+    label_thresholds: Mapping[str, float] | None = None,
+) -> list[list[ScoredSpan]]:
+    found = []
+    blocks = logits.per_query(logits.scores.detach().float().sigmoid().cpu())
+    for query, probs in zip(queries, blocks, strict=True):
+        limits = np.array(_thresholds(query, threshold, label_thresholds))
+        found.append(_token_candidates(probs.numpy(), limits, query.labels, logits.span_score))
+    return found
+
+
+def _token_candidates(
+    probs: np.ndarray, limits: np.ndarray, labels: Sequence[str], span_score: SpanScore
+) -> list[ScoredSpan]:
+    """Every start with every later end of the same label, if no word between them falls below the limit.
+
+    probs (W, C, 3): Start, end and inside probabilities.
+    limits (C): The threshold of each label.
+    """
+    above = probs[:, :, :2] > limits[None, :, None].astype(np.float32)
+    outside = probs[:, :, 2].astype(np.float64) < limits
+    spans = []
+    for start, label in np.argwhere(above[:, :, 0] & ~outside).tolist():
+        gap = outside[start:, label]
+        n_inside = int(gap.argmax()) if gap.any() else len(gap)
+        inside = probs[start : start + n_inside, label, 2]
+        ends = np.flatnonzero(above[start : start + n_inside, label, 1])
+        if span_score == "minimum":
+            scores = np.minimum.accumulate(inside)[ends]
+            scores = np.minimum(np.minimum(scores, probs[start, label, 0]), probs[start + ends, label, 1])
+        else:
+            scores = inside.cumsum()[ends] / (ends + 1)
+        spans += [
+            ScoredSpan(start, start + end + 1, labels[label], score)
+            for end, score in zip(ends.tolist(), scores.tolist(), strict=True)
+        ]
+    return spans
+
+
+def valid_spans(n_words: int, width: int) -> Tensor:
+    """(n_words, width) True where the span of words `[start, start + width]` lies inside the text."""
+    return torch.arange(n_words)[:, None] + torch.arange(width) < n_words
+
+
+def drop_overlaps(
+    spans: Iterable[ScoredSpan], *, nested: bool = False, multi_label: bool = False
+) -> list[ScoredSpan]:
+    """Keep the best-scored spans, greedily, so that no two of them clash.
+
+    Spans clash when they share a word; with `nested`, only when they share words and neither contains the other.
+    The same boundaries with two labels clash unless `multi_label`. Ties go to the span that came first.
+
+    RETURNS: The spans that stay, by start; those of equal start by score.
+
+    [0:2] 0.9, [1:3] 0.8, [3:4] 0.7 -> [0:2], [3:4]
+    """
+    kept: list[ScoredSpan] = []
+    covering: dict[int, list[ScoredSpan]] = {}
+    for span in sorted(spans, key=lambda span: -span.score):
+        words = range(span.start, span.end)
+        if any(_clash(span, other, nested, multi_label) for word in words for other in covering.get(word, ())):
+            continue
+        kept.append(span)
+        for word in words:
+            covering.setdefault(word, []).append(span)
+    return sorted(kept, key=lambda span: span.start)
+
+
+def _clash(a: ScoredSpan, b: ScoredSpan, nested: bool, multi_label: bool) -> bool:
+    """Whether two spans that share a word exclude each other."""
+    if (a.start, a.end) == (b.start, b.end):
+        return not multi_label or a.label == b.label
+    contains = (a.start <= b.start and b.end <= a.end) or (b.start <= a.start and a.end <= b.end)
+    return not (nested and contains)
+
+
+def _thresholds(query: Query, threshold: float, label_thresholds: Mapping[str, float] | None) -> list[float]:
+    return [(label_thresholds or {}).get(label, threshold) for label in query.labels]

@@ -1,0 +1,124 @@
+"""Show entities and scores to a person or to another program.
+
+Writes to standard output; colours appear on a terminal only. Knows Docs with entities and finished scores, not where
+either comes from.
+"""
+
+import json
+import shutil
+import textwrap
+from collections.abc import Iterable
+from itertools import cycle
+
+import typer
+from spacy import displacy
+from spacy.tokens import Doc
+
+from .evaluation import SetScore, average
+
+COLORS = ("cyan", "green", "yellow", "magenta", "blue", "red")
+HTML_COLORS = ("#9ad9e6", "#b5e3a1", "#f5dd90", "#e3b5e8", "#b3c4f2", "#f5b8a9")
+MAX_WIDTH = 100
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
+
+def print_table(docs: Iterable[Doc]) -> None:
+    """Print each text with its entities marked, and the entities one below the other."""
+    for number, doc in enumerate(docs):
+        if number:
+            typer.echo()
+        width = min(shutil.get_terminal_size().columns, MAX_WIDTH)
+        colors = dict(zip(labels_of([doc]), cycle(COLORS)))
+        typer.echo(marked_text(doc, width, colors))
+        rows = [
+            (one_line(ent.text), ent.label_, format_score(ent._.gliner_score), f"{ent.start_char}-{ent.end_char}")
+            for ent in doc.ents
+        ]
+        typer.echo()
+        if not rows:
+            typer.echo("No entities found.")
+            continue
+        lines = columns([("Entity", "Label", "Score", "Position"), *rows], align="<<>>")
+        typer.secho(lines[0], bold=True)
+        for line, ent in zip(lines[1:], doc.ents, strict=True):
+            typer.secho(line, fg=colors[ent.label_])
+
+
+def print_jsonl(docs: Iterable[Doc]) -> None:
+    """Print one JSON object a text, with positions in characters."""
+    for doc in docs:
+        entities = [
+            {
+                "start": ent.start_char,
+                "end": ent.end_char,
+                "text": ent.text,
+                "label": ent.label_,
+                "score": ent._.gliner_score,
+            }
+            for ent in doc.ents
+        ]
+        typer.echo(json.dumps({"text": doc.text, "entities": entities}, ensure_ascii=False))
+
+
+def print_html(docs: Iterable[Doc]) -> None:
+    """Print a page of displaCy."""
+    shown = list(docs)
+    colors = dict(zip(labels_of(shown), cycle(HTML_COLORS)))
+    typer.echo(displacy.render(shown, style="ent", page=True, jupyter=False, options={"colors": colors}))
+
+
+def print_scores(scores: dict[str, SetScore]) -> None:
+    """Print a line for each dataset, in per cent, and their unweighted average."""
+    rows = [
+        (name, str(score.n_rows), *percents(score.precision, score.recall, score.f1)) for name, score in scores.items()
+    ]
+    mean = average(scores)
+    rows.append(("average", "", *percents(mean["precision"], mean["recall"], mean["f1"])))
+    typer.echo("\n".join(columns([("set", "sentences", "P", "R", "F1"), *rows], align="<>>>>")))
+
+
+def percents(*values: float) -> tuple[str, ...]:
+    """`0.4567` -> `45.7`."""
+    return tuple(f"{100 * value:.1f}" for value in values)
+
+
+def marked_text(doc: Doc, width: int, colors: dict[str, str]) -> str:
+    """The text with its entities marked, `[Apple | company] was founded …`, wrapped without breaking a mark."""
+    text, end = doc.text, 0
+    pieces: list[str] = []
+    marks: dict[str, str] = {}
+    for ent in doc.ents:
+        mark = f"[{one_line(ent.text)} | {ent.label_}]"
+        unbroken = mark.replace(" ", NO_BREAK)
+        marks[unbroken] = typer.style(mark, fg=colors[ent.label_])
+        pieces += [text[end : ent.start_char], unbroken]
+        end = ent.end_char
+    lines = "".join([*pieces, text[end:]]).splitlines()
+    wrapped = "\n".join(textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False) for line in lines)
+    for unbroken, styled in marks.items():
+        wrapped = wrapped.replace(unbroken, styled)
+    return wrapped
+
+
+def columns(rows: list[tuple[str, ...]], align: str) -> list[str]:
+    """Lines of aligned columns; `align` holds `<` or `>` for each."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, align, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def labels_of(docs: Iterable[Doc]) -> list[str]:
+    """The labels found, in order of appearance."""
+    return list(dict.fromkeys(ent.label_ for doc in docs for ent in doc.ents))
+
+
+def format_score(score: float | None) -> str:
+    """A score with two decimals; nothing for an entity set by another component."""
+    return "" if score is None else f"{score:.2f}"
+
+
+def one_line(text: str) -> str:
+    """The text with every run of white space as one space."""
+    return " ".join(text.split())

@@ -1,0 +1,65 @@
+"""The focal loss with label smoothing, from logits, and its gradient.
+
+Does not know what the targets stand for; see `targets`.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from .targets import IGNORE
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def focal_loss(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    alpha: float = -1.0,
+    gamma: float = 0.0,
+    smoothing: float = 0.0,
+    reduction: Literal["sum", "mean"] = "mean",
+) -> Tensor:
+    """Focal binary cross entropy over what is not ignored (GLiNER multi-task, 2.3, eq. 1 for the smoothing).
+
+    logits, target: Of one shape; elements whose target is `IGNORE` do not count.
+    alpha: Weight of positives, `1 - alpha` that of negatives; off when negative.
+    gamma: The exponent by which easy elements count less; 0 is plain cross entropy.
+    smoothing: In 0..1, moves the targets towards 0.5.
+    reduction: The sum over the elements, or their mean.
+    RETURNS (Tensor): A scalar.
+    """
+    keep = target != IGNORE
+    logits, target = logits[keep].float(), target[keep]
+    target = target * (1 - smoothing) + 0.5 * smoothing
+    loss = binary_cross_entropy_with_logits(logits, target, reduction="none")
+    if gamma > 0:
+        probs = logits.sigmoid()
+        loss = loss * (1 - (probs * target + (1 - probs) * (1 - target))) ** gamma
+    if alpha >= 0:
+        loss = loss * (alpha * target + (1 - alpha) * (1 - target))
+    return loss.sum() if reduction == "sum" else loss.sum() / max(loss.numel(), 1)
+
+
+def configure_focal_loss(
+    alpha: float = -1.0, gamma: float = 0.0, smoothing: float = 0.0, reduction: Literal["sum", "mean"] = "mean"
+) -> Loss:
+    """`focal_loss` with its settings, for a config: `spacy_gliner.focal_loss.v1`."""
+    if alpha > 1 or gamma < 0 or not 0 <= smoothing <= 1:
+        raise ValueError(
+            f"focal_loss needs alpha <= 1 (negative: off), gamma >= 0 and smoothing in 0..1, "
+            f"got {alpha=}, {gamma=}, {smoothing=}."
+        )
+    return partial(focal_loss, alpha=alpha, gamma=gamma, smoothing=smoothing, reduction=reduction)
+
+
+def loss_and_gradient(scores: Tensor, target: Tensor, loss: Loss) -> tuple[float, Tensor]:
+    """The value of the loss at these scores and its gradient, a tensor of their shape."""
+    leaf = scores.detach().requires_grad_()
+    value = loss(leaf, target)
+    return float(value.detach()), torch.autograd.grad(value, leaf)[0]

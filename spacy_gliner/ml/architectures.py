@@ -1,0 +1,52 @@
+"""The thinc model: queries in, logits out. One node, whose shim carries the network with its tokenizer."""
+
+from collections.abc import Callable
+from typing import Any
+
+from thinc.api import Model
+from torch import Tensor
+
+from ..batching import collate
+from ..types import Logits, Query
+from .shim import GlinerShim
+from .sources import Source
+
+GlinerModel = Model[list[Query], Logits]
+
+
+def build_gliner(source: Source) -> GlinerModel:
+    """A GLiNER network: `spacy_gliner.GLiNER.v1`. Reads no weights; `initialize`, a prediction or saving will.
+
+    source: Where the network comes from. Its shape comes with it, so there are no other settings.
+    """
+    return Model("gliner", forward, init=init, shims=[GlinerShim(source)])
+
+
+def forward(
+    model: GlinerModel, queries: list[Query], is_train: bool
+) -> tuple[Logits, Callable[[Tensor], list[Query]]]:
+    """Queries -> Logits, with a callback from the gradient of their scores."""
+    shim = shim_of(model)
+    logits, backprop_scores = shim(collate(queries, shim.tokenizer, max_word_pieces=shim.network.max_pieces), is_train)
+
+    def backprop(d_scores: Tensor) -> list[Query]:
+        backprop_scores(d_scores)
+        return []
+
+    return logits, backprop
+
+
+def init(model: GlinerModel, X: Any = None, Y: Any = None) -> None:
+    """Ask the source, whatever was there before."""
+    shim_of(model).load()
+
+
+def shim_of(model: GlinerModel) -> GlinerShim:
+    """The shim that holds the model's network and tokenizer."""
+    shim = model.shims[0]
+    if not isinstance(shim, GlinerShim):
+        raise ValueError(
+            f"Expected a model built by the architecture 'spacy_gliner.GLiNER.v1', got '{model.name}' with a "
+            f"{type(shim).__name__}."
+        )
+    return shim

@@ -1,0 +1,304 @@
+"""The published GLiNER folder format: `gliner_config.json`, weights, tokenizer. Read it, write it.
+
+What foreign files call things is kept in tables. Where a folder comes from is the matter of `sources`.
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..batching import PieceTokenizer
+from ..nn.network import HeadName, Network, NetworkConfig, build_network
+
+CONFIG_FILE = "gliner_config.json"
+WEIGHT_FILES = ("model.safetensors", "model.fp16.safetensors", "model.bf16.safetensors", "pytorch_model.bin")
+HEADS: dict[str, HeadName] = {"markerV0": "markerV0", "marker": "marker", "token_level": "token"}
+
+# Names in published files -> names in our networks.
+WEIGHT_NAMES = [
+    ("token_rep_layer.bert_layer.model.", "encoder.transformer.backbone."),
+    ("token_rep_layer.projection.", "encoder.projection."),
+    ("rnn.lstm.", "encoder.lstm.lstm."),
+    ("span_rep_layer.span_rep_layer.", "head."),
+    ("prompt_rep_layer.", "head.project_label."),
+    ("scorer.", "head."),
+]
+# Weights that the reference library stores and never uses: fusion layers of uni-encoders, poolers, constant buffers.
+UNUSED_PREFIXES = ("cross_fuser.", "token_rep_layer.bert_layer.model.pooler.")
+UNUSED_SUFFIXES = (".position_ids", ".token_type_ids", ".rotary_emb.inv_freq")
+
+# Configuration values of networks that are of another kind, and what they stand for.
+UNSUPPORTED = {
+    "labels_encoder": "a bi-encoder",
+    "labels_decoder": "a generative label decoder",
+    "relations_layer": "a joint entity-and-relation network",
+    "fuse_layers": "fusion of the backbone's layers",
+    "represent_spans": "a span head on top of a token head",
+    "span_encoder_config": "a context encoder before the span head",
+    "precomputed_prompts_mode": "precomputed prompts",
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network and the tokenizer whose ids its embedding rows belong to."""
+
+    network: Network
+    tokenizer: PieceTokenizer
+
+
+def read_checkpoint(folder: Path, **hub: Any) -> Checkpoint:
+    """Read a published uni-encoder checkpoint, old forms included.
+
+    What can be derived is derived from the weights: embedding rows, widths, depth of the BiLSTM.
+
+    folder: With `gliner_config.json` and weights; where the tokenizer or the backbone's configuration is missing, they
+        come from the checkpoint's `model_name`.
+    **hub: How to download these (`revision` is not passed on): cache_dir, local_files_only.
+    Raises FileNotFoundError for missing files; ValueError for networks of another kind, broken weights, and missing,
+    unexpected or misshapen parameters, which it names.
+    """
+    values = _read_config(folder)
+    weights = _read_weights(folder)
+    state = {_our_name(name): tensor for name, tensor in weights.items() if not _is_unused(name)}
+    config = _network_config(values, state, folder, hub)
+    tokenizer = PieceTokenizer(
+        _read_tokenizer(folder, str(values.get("model_name")), hub),
+        values.get("ent_token") or "<<ENT>>",
+        values.get("sep_token") or "<<SEP>>",
+    )
+    rows = config.backbone["vocab_size"]
+    if max(tokenizer.label_marker_id, tokenizer.separator_id) >= rows:
+        raise ValueError(
+            f"The tokenizer of {folder} gives its markers the ids {tokenizer.label_marker_id} and "
+            f"{tokenizer.separator_id}, but the weights have only {rows} embedding rows: the two don't belong together."
+        )
+    network = build_network(config)
+    load_weights(network, state, where=str(folder))
+    return Checkpoint(network, tokenizer)
+
+
+def write_checkpoint(checkpoint: Checkpoint, folder: Path, *, half: bool = False) -> None:
+    """Write a folder that `read_checkpoint` and the reference library read. All of it, or nothing.
+
+    half: Store the weights as fp16.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+    try:
+        state = {_their_name(name): tensor for name, tensor in network_weights(checkpoint.network).items()}
+        if half:
+            state = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+        save_file(state, scratch / "model.safetensors", metadata={"format": "pt"})
+        (scratch / CONFIG_FILE).write_text(json.dumps(_their_config(checkpoint), indent=2) + "\n", encoding="utf8")
+        _write_tokenizer(checkpoint, scratch)
+        folder.mkdir(exist_ok=True)
+        for path in scratch.iterdir():
+            path.replace(folder / path.name)
+    finally:
+        shutil.rmtree(scratch)
+
+
+def network_weights(network: Network) -> dict[str, Tensor]:
+    """The network's parameters and buffers; of tensors that are shared (tied embeddings) only the first."""
+    seen: dict[int, str] = {}
+    state = {}
+    for name, tensor in network.state_dict().items():
+        if seen.setdefault(tensor.data_ptr(), name) == name or tensor.numel() == 0:
+            state[name] = tensor.detach().cpu().contiguous()
+    return state
+
+
+def load_weights(network: Network, state: Mapping[str, Tensor], *, where: str) -> None:
+    """Put weights into a network of their shape.
+
+    where: Where they come from, for errors.
+    Raises ValueError that names what is missing, unexpected or of another shape.
+    """
+    own = network.state_dict()
+    loaded = {own[name].data_ptr() for name in state if name in own}
+    problems = {
+        "missing": [name for name, tensor in own.items() if name not in state and tensor.data_ptr() not in loaded],
+        "unexpected": [name for name in state if name not in own],
+        "of another shape than the configuration says": [
+            f"{name} {tuple(state[name].shape)} instead of {tuple(tensor.shape)}"
+            for name, tensor in own.items()
+            if name in state and state[name].shape != tensor.shape
+        ],
+    }
+    if any(problems.values()):
+        raise ValueError(
+            f"The weights of {where} don't fit the network that its configuration describes. "
+            + " ".join(f"{kind.capitalize()}: {_some(names)}." for kind, names in problems.items() if names)
+        )
+    network.load_state_dict(dict(state), strict=False)
+
+
+def _some(names: list[str], limit: int = 8) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"No such checkpoint folder: {folder}.")
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} is not a GLiNER checkpoint: it has no {CONFIG_FILE}.")
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not valid JSON: {error}.") from error
+    kinds = [what for key, what in UNSUPPORTED.items() if values.get(key)]
+    if values.get("model_type") == "gliner_streaming_span":
+        kinds.append("a streaming network")
+    if values.get("subtoken_pooling", "first") != "first":
+        kinds.append(f"subtoken_pooling '{values['subtoken_pooling']}'")
+    if values.get("embed_ent_token") is False:
+        kinds.append("labels read from their first piece (embed_ent_token false)")
+    if values.get("span_mode", "markerV0") not in HEADS:
+        kinds.append(f"span_mode '{values['span_mode']}'")
+    if kinds:
+        raise ValueError(
+            f"{folder} holds {' and '.join(kinds)}. Supported are uni-encoders with span_mode "
+            f"{', '.join(HEADS)}; choose a checkpoint of that kind."
+        )
+    return values
+
+
+def _read_weights(folder: Path) -> dict[str, Tensor]:
+    path = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
+    if path is None:
+        raise FileNotFoundError(f"{folder} holds no weights: expected one of {', '.join(WEIGHT_FILES)}.")
+    try:
+        if path.suffix == ".bin":
+            state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+        else:
+            with safe_open(path, framework="pt") as file:
+                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                for alias, name in (file.metadata() or {}).items():
+                    if name in state:
+                        state[alias] = state[name]
+    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise ValueError(f"{path} can't be read; is it truncated or damaged? Fetch it again. ({error})") from error
+    except Exception as error:  # torch raises UnpicklingError subclasses for code in the file
+        raise ValueError(f"{path} holds more than weights and is not loaded: {error}") from error
+    return {
+        name.replace("_orig_mod.", ""): tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in state.items()
+    }
+
+
+def _network_config(
+    values: dict[str, Any], state: Mapping[str, Tensor], folder: Path, hub: dict[str, Any]
+) -> NetworkConfig:
+    head = HEADS[values.get("span_mode", "markerV0")]
+    name = {"token": "head.proj_label.weight"}.get(head, "head.project_label.0.weight")
+    if name not in state:
+        raise ValueError(f"The weights of {folder} don't fit its configuration. Missing: {_their_name(name)}.")
+    backbone = dict(values.get("encoder_config") or _fetch_backbone_config(str(values.get("model_name")), hub))
+    backbone.setdefault("model_type", "deberta-v2")
+    backbone["vocab_size"] = _embedding_rows(state, folder)
+    return NetworkConfig(
+        backbone=backbone,
+        head=head,
+        width=state[name].shape[1],
+        max_width=int(values.get("max_width", 12)),
+        lstm_layers=sum(name.startswith("encoder.lstm.lstm.weight_ih_l") for name in state) // 2,
+        dropout=float(values.get("dropout", 0.4)),
+        span_score=values.get("span_score", "minimum"),
+        max_words=int(values.get("max_len", 384)),
+    )
+
+
+def _embedding_rows(state: Mapping[str, Tensor], folder: Path) -> int:
+    endings = ("word_embeddings.weight", "tok_embeddings.weight", "shared.weight", "embed_tokens.weight")
+    rows = [len(tensor) for name, tensor in state.items() if name.endswith(endings)]
+    if not rows:
+        raise ValueError(f"The weights of {folder} hold no word embeddings (a name ending in {', '.join(endings)}).")
+    return rows[0]
+
+
+def _fetch_backbone_config(model_name: str, hub: dict[str, Any]) -> dict[str, Any]:
+    from transformers import AutoConfig
+
+    config: dict[str, Any] = AutoConfig.from_pretrained(model_name, **hub).to_dict()
+    return config
+
+
+def _read_tokenizer(folder: Path, model_name: str, hub: dict[str, Any]) -> Any:
+    has_own = (folder / "tokenizer_config.json").is_file() or (folder / "tokenizer.json").is_file()
+    return read_tokenizer(str(folder) if has_own else model_name, {} if has_own else hub)
+
+
+def read_tokenizer(name: str, hub: dict[str, Any]) -> Any:
+    """The `tokenizers.Tokenizer` of a folder or hub name; converted where only an older form is there."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, **hub)
+    if not tokenizer.is_fast:
+        raise ValueError(f"The tokenizer of {name} ({type(tokenizer).__name__}) has no fast form, which is needed.")
+    return tokenizer.backend_tokenizer
+
+
+def _write_tokenizer(checkpoint: Checkpoint, folder: Path) -> None:
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = checkpoint.tokenizer.tokenizer
+    pad = tokenizer.id_to_token(checkpoint.network.encoder.transformer.config.pad_token_id or 0)
+    limit = checkpoint.network.max_pieces
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token=pad, **({"model_max_length": limit} if limit else {})
+    ).save_pretrained(folder)
+
+
+def _their_config(checkpoint: Checkpoint) -> dict[str, Any]:
+    config = checkpoint.network.config
+    return {
+        "model_name": config.backbone.get("_name_or_path") or config.backbone["model_type"],
+        "name": "spacy-gliner",
+        "model_type": None,
+        "span_mode": {head: mode for mode, head in HEADS.items()}[config.head],
+        "hidden_size": config.width,
+        "max_width": config.max_width,
+        "max_len": config.max_words,
+        "dropout": config.dropout,
+        "num_rnn_layers": config.lstm_layers,
+        "subtoken_pooling": "first",
+        "embed_ent_token": True,
+        "span_score": config.span_score,
+        "ent_token": checkpoint.tokenizer.label_marker,
+        "sep_token": checkpoint.tokenizer.separator,
+        "class_token_index": checkpoint.tokenizer.label_marker_id,
+        "vocab_size": config.backbone["vocab_size"],
+        "encoder_config": config.backbone,
+    }
+
+
+def _is_unused(name: str) -> bool:
+    return name.startswith(UNUSED_PREFIXES) or name.endswith(UNUSED_SUFFIXES)
+
+
+def _our_name(name: str) -> str:
+    for theirs, ours in WEIGHT_NAMES:
+        if name.startswith(theirs):
+            return ours + name.removeprefix(theirs)
+    return name
+
+
+def _their_name(name: str) -> str:
+    if name.startswith(("head.proj_token.", "head.proj_label.", "head.out_mlp.")):
+        return "scorer." + name.removeprefix("head.")
+    for theirs, ours in sorted(WEIGHT_NAMES, key=lambda pair: -len(pair[1])):
+        if name.startswith(ours):
+            return theirs + name.removeprefix(ours)
+    return name

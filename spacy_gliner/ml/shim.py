@@ -1,0 +1,212 @@
+"""The one place where torch enters thinc: a network and its tokenizer as a thinc shim.
+
+Why not thinc's own `PyTorchShim`: it leaves the network in training mode after `predict`, steps on zeroed gradients
+when `finish_update` is called twice, clips per tensor, and needs cupy for its optimizer on CUDA.
+"""
+
+import copy
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import srsly
+import torch
+from safetensors.torch import load, save
+from thinc.api import Optimizer, Shim, get_torch_default_device
+from torch import Tensor
+
+from ..batching import PieceTokenizer
+from ..nn.network import Network, NetworkConfig, build_network
+from ..types import Batch, Logits
+from .checkpoints import Checkpoint, load_weights, network_weights
+from .sources import Source
+
+logger = logging.getLogger("spacy_gliner")
+
+# Networks that came from a source, as long as some component uses them: what loads the same is shared for prediction.
+_shared: "weakref.WeakValueDictionary[tuple[Hashable, str], Network]" = weakref.WeakValueDictionary()
+_tokenizers: "weakref.WeakKeyDictionary[Network, PieceTokenizer]" = weakref.WeakKeyDictionary()
+_lock = threading.RLock()
+
+
+class GlinerShim(Shim):
+    """Holds a network and its tokenizer, or knows the source that they will come from.
+
+    source: Loads them when they are first needed.
+    device: "auto" for the device of thinc's current ops, or a torch device.
+    """
+
+    def __init__(self, source: Source, device: str = "auto") -> None:
+        super().__init__(None)
+        self.source = source
+        self.device_name = device
+        self._tokenizer: PieceTokenizer | None = None
+        self._owned = False
+        _shims.add(self)
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the weights are in memory."""
+        return self._model is not None
+
+    @property
+    def network(self) -> Network:
+        """The network, loaded from its source if need be."""
+        if self._model is None:
+            self.load()
+        network: Network = self._model
+        return network
+
+    @property
+    def tokenizer(self) -> PieceTokenizer:
+        """The tokenizer, loaded from its source if need be."""
+        if self._tokenizer is None:
+            self.load()
+        assert self._tokenizer is not None
+        return self._tokenizer
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network runs or will run."""
+        return torch.device(get_torch_default_device() if self.device_name == "auto" else self.device_name)
+
+    def load(self) -> None:
+        """Take the network that another component has from the same source, or call the source."""
+        with _lock:
+            identity = self.source.identity()
+            network = _shared.get((identity, str(self.device)))
+            if identity is None or network is None:
+                checkpoint = self.source()
+                network = checkpoint.network.to(self.device)
+                _tokenizers[network] = checkpoint.tokenizer
+                if identity is not None:
+                    _shared[identity, str(self.device)] = network
+                logger.info("Loaded %s; it runs on %s.", self.source, self.device)
+            self._model, self._tokenizer = network, _tokenizers[network]
+            self._owned, self._optimizer = identity is None, None
+
+    def own(self) -> None:
+        """Make sure that nobody else uses this network, as before training."""
+        if not self._owned:
+            self._model = copy.deepcopy(self.network)
+            self._owned = True
+
+    def __call__(self, inputs: Batch, is_train: bool) -> tuple[Logits, Callable[[Tensor], None]]:
+        """Batch -> Logits, with a callback that takes the gradient of their scores."""
+        if is_train:
+            return self.begin_update(inputs)
+        with torch.inference_mode():
+            return self.network(inputs.to(self.device)), _no_backprop
+
+    def begin_update(self, inputs: Batch) -> tuple[Logits, Callable[[Tensor], None]]:
+        """Run in training mode, and only here: at all other times the network is in evaluation mode."""
+        self.own()
+        self.network.train()
+        try:
+            logits = self.network(inputs.to(self.device))
+        finally:
+            self.network.eval()
+
+        def backprop(d_scores: Tensor) -> None:
+            logits.scores.backward(d_scores.to(logits.scores))
+
+        return logits, backprop
+
+    def finish_update(self, optimizer: Optimizer) -> None:
+        """One step of a native AdamW with the thinc optimizer's settings, if a gradient arrived since the last one.
+
+        `optimizer.learn_rate` is the backbone's rate, `optimizer.head_learn_rate` (where there is one) everybody
+        else's. Weight decay leaves out biases and norms; the gradient is clipped by its global norm.
+        """
+        if self._model is None or all(parameter.grad is None for parameter in self._model.parameters()):
+            return
+        if self._optimizer is None:
+            self._optimizer = torch.optim.AdamW(_parameter_groups(self._model))
+        for group in self._optimizer.param_groups:
+            rate = optimizer.learn_rate
+            group["lr"] = rate if group["backbone"] else getattr(optimizer, "head_learn_rate", rate)
+            group["weight_decay"] = optimizer.L2 if group["decay"] else 0.0
+            group["betas"], group["eps"] = (optimizer.b1, optimizer.b2), optimizer.eps
+        if optimizer.grad_clip:
+            torch.nn.utils.clip_grad_norm_(self._model.parameters(), optimizer.grad_clip)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+
+    def to_device(self, device_type: str, device_id: int) -> None:
+        """Move to "cpu" or to the "gpu" of that number."""
+        self.device_name = "cpu" if device_type == "cpu" else f"cuda:{device_id}"
+        if self._model is not None:
+            self.own()
+            self._model.to(self.device)
+
+    def to_bytes(self) -> bytes:
+        """Configuration, weights and tokenizer. Loads them if need be."""
+        data: bytes = srsly.msgpack_dumps(
+            {
+                "network": self.network.config.to_json(),
+                "weights": save(network_weights(self.network)),
+                "tokenizer": self.tokenizer.to_bytes(),
+            }
+        )
+        return data
+
+    def from_bytes(self, bytes_data: bytes) -> "GlinerShim":
+        """The inverse of `to_bytes`; the source is not asked."""
+        message = srsly.msgpack_loads(bytes_data)
+        network = build_network(NetworkConfig.from_json(message["network"]))
+        load_weights(network, load(message["weights"]), where="the saved pipeline")
+        self._model, self._owned, self._optimizer = network.to(self.device), True, None
+        self._tokenizer = PieceTokenizer.from_bytes(message["tokenizer"])
+        return self
+
+    def checkpoint(self) -> Checkpoint:
+        """The network and its tokenizer as one."""
+        return Checkpoint(self.network, self.tokenizer)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {"source": self.source, "device_name": self.device_name, "id": self.id, "cfg": self.cfg}
+        return state | {"data": self.to_bytes()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        data = state.pop("data")
+        self.__dict__.update(state, _optimizer=None)
+        self.from_bytes(data)
+        _shims.add(self)
+
+
+def _no_backprop(d_scores: Tensor) -> None:
+    raise RuntimeError("These logits came from a prediction; use Model.begin_update to get a gradient.")
+
+
+def _parameter_groups(network: Network) -> list[dict[str, Any]]:
+    groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        key = (name.startswith("encoder.transformer."), parameter.ndim > 1)
+        groups.setdefault(key, []).append(parameter)
+    return [{"params": params, "backbone": backbone, "decay": decay} for (backbone, decay), params in groups.items()]
+
+
+# Worker processes: weights are read before the fork, so that they are read once; and a child computes in one thread,
+# since after a fork the threads that its parent's OpenMP had started are gone, and waiting for them would never end.
+_shims: "weakref.WeakSet[GlinerShim]" = weakref.WeakSet()
+
+
+def _before_fork() -> None:
+    for shim in list(_shims):
+        if not shim.loaded:
+            try:
+                shim.load()
+            except (OSError, ValueError) as error:
+                logger.warning("Could not load %s before a fork: %s", shim.source, error)
+
+
+def _after_fork() -> None:
+    if any(shim.loaded for shim in _shims):
+        torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)

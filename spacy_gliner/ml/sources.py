@@ -1,0 +1,132 @@
+"""Where a network comes from: a published checkpoint (embedded, a folder, the hub), or new around a backbone.
+
+A source is a small value, and calling it loads. Nothing is read before that.
+"""
+
+import os
+from collections.abc import Hashable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..batching import PieceTokenizer
+from ..nn.network import HeadName, NetworkConfig, build_network
+from ..types import SpanScore
+from . import checkpoints
+
+EMBEDDED = Path(__file__).parent.parent / "embedded"
+
+
+class Source(Protocol):
+    """Loads a network with its tokenizer."""
+
+    def __call__(self) -> checkpoints.Checkpoint: ...
+
+    def identity(self) -> Hashable:
+        """Equal for what would load the same; None when nothing loads twice the same."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A published GLiNER checkpoint: `spacy_gliner.Checkpoint.v1`.
+
+    name: "embedded" for the model inside the package, a folder, or a name on the Hugging Face hub.
+    revision: A branch, tag or commit on the hub.
+    cache_dir: Where downloads are kept; the hub's default when None.
+    local_files_only: Use what was downloaded before, and no network.
+
+    A hub token is never a setting: it comes from `huggingface-cli login` or the environment variable `HF_TOKEN`.
+    """
+
+    name: str = "embedded"
+    revision: str | None = None
+    cache_dir: str | None = None
+    local_files_only: bool = False
+
+    def __call__(self) -> checkpoints.Checkpoint:
+        """Load it, downloading what is not there yet.
+
+        Raises FileNotFoundError for a folder that does not exist and for a name that the hub does not give.
+        """
+        return checkpoints.read_checkpoint(
+            self._folder(), cache_dir=self.cache_dir, local_files_only=self.local_files_only
+        )
+
+    def identity(self) -> Hashable:
+        """The name and revision; for a folder also when its files last changed."""
+        folder = Path(self.name).expanduser()
+        changed = max((path.stat().st_mtime for path in folder.iterdir()), default=0.0) if folder.is_dir() else 0.0
+        return self, changed
+
+    def _folder(self) -> Path:
+        if self.name == "embedded":
+            return EMBEDDED
+        path = Path(self.name).expanduser()
+        looks_local = path.is_absolute() or self.name.startswith((".", "~")) or self.name.count(os.sep) > 1
+        if path.is_dir() or looks_local:
+            return path
+        return self._download()
+
+    def _download(self) -> Path:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+        try:
+            folder = snapshot_download(
+                self.name,
+                revision=self.revision,
+                cache_dir=self.cache_dir,
+                local_files_only=self.local_files_only,
+                allow_patterns=["*.json", "*.safetensors", "pytorch_model.bin", "*.model", "*.txt"],
+                ignore_patterns=["onnx/*"],
+            )
+        except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+            raise FileNotFoundError(
+                f"There is no checkpoint '{self.name}': no such folder, and the Hugging Face hub did not give it "
+                f"({type(error).__name__}: {error}). Check the name and the connection; for a private checkpoint, log "
+                f"in with `huggingface-cli login`."
+            ) from error
+        return Path(folder)
+
+
+@dataclass(frozen=True)
+class NewNetwork:
+    """A network with new heads around a pretrained backbone, to be trained: `spacy_gliner.NewNetwork.v1`.
+
+    backbone: A folder or hub name of a Hugging Face encoder.
+    head: "token", "markerV0" or "marker".
+    width: Width of word and label vectors; None for the backbone's.
+    max_width: Words of the widest span (span heads).
+    """
+
+    backbone: str
+    head: HeadName = "token"
+    width: int | None = None
+    max_width: int = 12
+    lstm_layers: int = 1
+    dropout: float = 0.1
+    span_score: SpanScore = "minimum"
+    cache_dir: str | None = None
+    local_files_only: bool = False
+
+    def identity(self) -> Hashable:
+        """None: new heads are random."""
+        return None
+
+    def __call__(self) -> checkpoints.Checkpoint:
+        """Load the backbone and put new heads on it. Embeddings of the markers are new as well."""
+        from transformers import AutoModel
+
+        hub: dict[str, Any] = {"cache_dir": self.cache_dir, "local_files_only": self.local_files_only}
+        tokenizer = PieceTokenizer(checkpoints.read_tokenizer(self.backbone, hub))
+        pretrained = AutoModel.from_pretrained(self.backbone, **hub).float()
+        pretrained.resize_token_embeddings(len(tokenizer))
+        settings = asdict(self)
+        for key in ("backbone", "cache_dir", "local_files_only"):
+            del settings[key]
+        settings["width"] = self.width or pretrained.config.hidden_size
+        network = build_network(NetworkConfig(backbone=pretrained.config.to_dict(), **settings))
+        own = network.encoder.transformer.backbone
+        weights = {name: tensor for name, tensor in pretrained.state_dict().items() if not name.startswith("pooler.")}
+        own.load_state_dict(weights, strict=True)
+        return checkpoints.Checkpoint(network, tokenizer)

@@ -1,0 +1,99 @@
+"""How words and labels are scored: `Reps` to logits.
+
+Both heads use that the first Linear of their last perceptron acts on each part of its input by itself: it is applied
+per word and per label, and only summed per pair. The results are those of the formulas in the docstrings.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..types import Reps, SpanLogits, SpanScore, TokenLogits
+from .layers import perceptron
+
+
+class SpanHead(nn.Module):
+    """Every span up to `max_width` words: marker representation · label representation (GLiNER, 2.2).
+
+    `span = out_project(relu([project_start(first word); project_end(last word)]))`,
+    `logit = span · project_label(label)`.
+
+    markers: "markerV0" (hidden layers four times as wide, `out_project` a perceptron) or the older "marker" (twice as
+        wide, `out_project` one Linear).
+    """
+
+    def __init__(
+        self, *, width: int, max_width: int, dropout: float, markers: Literal["markerV0", "marker"] = "markerV0"
+    ) -> None:
+        super().__init__()
+        self.max_width = max_width
+        n_hidden = (4 if markers == "markerV0" else 2) * width
+        self.project_start = perceptron(width, n_hidden, width, dropout)
+        self.project_end = perceptron(width, n_hidden, width, dropout)
+        self.out_project: nn.Module = (
+            perceptron(2 * width, n_hidden, width, dropout) if markers == "markerV0" else nn.Linear(2 * width, width)
+        )
+        self.project_label = perceptron(width, 4 * width, width, dropout)
+
+    def forward(self, reps: Reps) -> SpanLogits:
+        """Reps -> SpanLogits."""
+        first = self.out_project if isinstance(self.out_project, nn.Linear) else self.out_project[0]
+        by_start, by_end = first.weight.chunk(2, dim=1)
+        starts = self.project_start(reps.words).relu() @ by_start.T
+        ends = self.project_end(reps.words).relu() @ by_end.T + first.bias
+        labels = self.project_label(reps.labels)
+        blocks = [
+            self._score(*parts).reshape(-1)
+            for parts in zip(
+                starts.split(reps.word_lengths),
+                ends.split(reps.word_lengths),
+                labels.split(reps.label_lengths),
+                strict=True,
+            )
+        ]
+        return SpanLogits(torch.cat(blocks), reps.word_lengths, reps.label_lengths, self.max_width)
+
+    def _score(self, starts: Tensor, ends: Tensor, labels: Tensor) -> Tensor:
+        """starts (W, H), ends (W, H), labels (C, D) -> (W, K, C)."""
+        n_words = len(starts)
+        if not n_words:
+            return labels.new_zeros(0, self.max_width, len(labels))
+        last = torch.arange(n_words, device=starts.device)[:, None] + torch.arange(self.max_width, device=starts.device)
+        hidden = starts[:, None] + ends[last.clamp(max=n_words - 1)]
+        if isinstance(self.out_project, nn.Linear):
+            return hidden @ labels.T
+        _, relu, dropout, second = self.out_project
+        return dropout(relu(hidden)) @ (labels @ second.weight).T + labels @ second.bias
+
+
+class TokenHead(nn.Module):
+    """Start, end and inside scores of every word for every label (GLiNER multi-task, 2.1).
+
+    `[a; b] = proj_token(word)`, `[c; d] = proj_label(label)`, `scores = out_mlp([a; c; b ⊙ d])`.
+
+    span_score: How spans are scored in decoding; see `TokenLogits`.
+    """
+
+    def __init__(self, *, width: int, dropout: float, span_score: SpanScore = "minimum") -> None:
+        super().__init__()
+        self.span_score: SpanScore = span_score
+        self.proj_token = nn.Linear(width, 2 * width)
+        self.proj_label = nn.Linear(width, 2 * width)
+        self.out_mlp = perceptron(3 * width, 4 * width, 3, dropout)
+
+    def forward(self, reps: Reps) -> TokenLogits:
+        """Reps -> TokenLogits."""
+        first, relu, dropout, second = self.out_mlp
+        by_word, by_label, by_product = first.weight.chunk(3, dim=1)
+        word_sums, word_factors = self.proj_token(reps.words).chunk(2, dim=1)
+        label_sums, label_factors = self.proj_label(reps.labels).chunk(2, dim=1)
+        words = torch.cat([word_sums @ by_word.T, word_factors], dim=1).split(reps.word_lengths)
+        labels = torch.cat([label_sums @ by_label.T + first.bias, label_factors], dim=1).split(reps.label_lengths)
+        width = word_factors.shape[1]
+        blocks = []
+        for word, label in zip(words, labels, strict=True):
+            products = word[:, None, -width:] * label[None, :, -width:]
+            hidden = products @ by_product.T + word[:, None, :-width] + label[None, :, :-width]
+            blocks.append(second(dropout(relu(hidden))).reshape(-1))
+        return TokenLogits(torch.cat(blocks), reps.word_lengths, reps.label_lengths, self.span_score)

@@ -1,0 +1,25 @@
+"""Small layers shared by encoders and heads: the two-layer perceptron, the BiLSTM over ragged words."""
+
+import torch
+from torch import Tensor, nn
+
+
+def perceptron(n_in: int, n_hidden: int, n_out: int, dropout: float) -> nn.Sequential:
+    """Linear - ReLU - Dropout - Linear, the "projection layer" of every GLiNER head."""
+    return nn.Sequential(nn.Linear(n_in, n_hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(n_hidden, n_out))
+
+
+class BiLSTM(nn.Module):
+    """A bidirectional LSTM over each text's words (GLiNER, 2.1): (W, D) and lengths -> (W, D)."""
+
+    def __init__(self, width: int, n_layers: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(width, width // 2, num_layers=n_layers, bidirectional=True, batch_first=True)
+
+    def forward(self, words: Tensor, lengths: list[int]) -> Tensor:
+        """Read every text from both sides; texts without words take no part."""
+        texts = [text for text in words.split(lengths) if len(text)]
+        if not texts:
+            return words
+        read, _ = self.lstm(nn.utils.rnn.pack_sequence(texts, enforce_sorted=False))
+        return torch.cat(nn.utils.rnn.unpack_sequence(read))

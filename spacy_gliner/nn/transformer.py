@@ -1,0 +1,88 @@
+"""The pretrained backbone over packed pieces: any Hugging Face encoder, through one adapter.
+
+The only module that pads, and it unpads before it returns. Knows no words and no labels.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, PretrainedConfig
+
+from ..batching import by_length
+
+PADDED_PIECES = 4096
+
+
+class Transformer(nn.Module):
+    """A Hugging Face encoder that reads ragged pieces.
+
+    config: The encoder's Hugging Face configuration, as a dictionary with a `model_type`.
+    """
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__()
+        self.config = hugging_face_config(config)
+        self.backbone = _encoder(self.config)
+        if getattr(self.backbone, "pooler", None) is not None:
+            self.backbone.pooler = None
+        self.width = int(self.config.hidden_size)
+
+    @property
+    def max_pieces(self) -> int | None:
+        """The longest sequence that the position embeddings allow; None where positions are relative."""
+        return position_limit(self.config)
+
+    def forward(self, piece_ids: Tensor, lengths: list[int]) -> Tensor:
+        """piece_ids (P), lengths of the sequences -> contextual vectors (P, D).
+
+        Sequences of similar length are padded together, so that little of the work is padding.
+        """
+        sequences = piece_ids.split(lengths)
+        outputs: list[Tensor] = [piece_ids] * len(lengths)
+        for rows in by_length(lengths, max_pieces=PADDED_PIECES):
+            padded = nn.utils.rnn.pad_sequence([sequences[row] for row in rows], batch_first=True)
+            sizes = torch.tensor([lengths[row] for row in rows], device=piece_ids.device)
+            mask = torch.arange(padded.shape[1], device=piece_ids.device) < sizes[:, None]
+            hidden = self.backbone(input_ids=padded, attention_mask=mask.long()).last_hidden_state
+            for row, vectors in zip(rows, hidden, strict=True):
+                outputs[row] = vectors[: lengths[row]]
+        return torch.cat(outputs)
+
+
+def hugging_face_config(config: dict[str, Any]) -> PretrainedConfig:
+    """The configuration object for a dictionary; a missing `model_type` means `deberta-v2`.
+
+    Raises ValueError when transformers does not know the model type.
+    """
+    values = dict(config)
+    model_type = values.pop("model_type", None) or "deberta-v2"
+    try:
+        return AutoConfig.for_model(model_type, **values)
+    except ValueError as error:
+        raise ValueError(
+            f"The installed transformers library knows no encoder of type '{model_type}'. Check `model_type` in the "
+            f"checkpoint's encoder configuration, or install a version of transformers that has it."
+        ) from error
+
+
+def position_limit(config: PretrainedConfig) -> int | None:
+    """How many pieces an encoder with this configuration can tell the positions of; None for any number."""
+    if config.model_type in ("deberta", "deberta-v2") and not getattr(config, "position_biased_input", True):
+        return None
+    if config.model_type in ("t5", "mt5", "umt5"):
+        return None
+    limit = getattr(config, "max_position_embeddings", None)
+    if limit is None or limit <= 0:
+        return None
+    if config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet", "xlm-roberta-xl"):
+        limit -= (config.pad_token_id or 0) + 1  # their positions start behind the padding index
+    return int(limit)
+
+
+def _encoder(config: PretrainedConfig) -> nn.Module:
+    if config.model_type in ("t5", "mt5", "umt5"):
+        from transformers import MT5EncoderModel, T5EncoderModel, UMT5EncoderModel
+
+        return {"t5": T5EncoderModel, "mt5": MT5EncoderModel, "umt5": UMT5EncoderModel}[config.model_type](config)
+    return AutoModel.from_config(config)

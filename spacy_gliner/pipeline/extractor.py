@@ -1,0 +1,325 @@
+"""The one trainable pipe: Docs → queries → logits → spans → Docs. What is asked and written is the task's matter."""
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+import torch
+from spacy.errors import Errors
+from spacy.language import Language
+from spacy.pipeline import TrainablePipe
+from spacy.tokens import Doc
+from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.util import minibatch
+from spacy.vocab import Vocab
+from thinc.api import Optimizer
+
+from ..batching import by_length
+from ..decoding import candidates, drop_overlaps
+from ..losses import Loss, loss_and_gradient
+from ..ml.architectures import GlinerModel, shim_of
+from ..targets import make_targets
+from ..types import Query, ScoredSpan
+from .labels import Labels, parse_labels, parse_threshold, parse_thresholds, unparse_labels
+from .tasks import Task
+from .windows import Range, Windows, fit, merge, word_ranges, word_tokens
+
+SampleLabels = Callable[[Sequence[str], Sequence[str], random.Random], list[str]]
+
+# Where the positions of a backbone set no limit, a pass has this many pieces at most.
+UNLIMITED_PIECES = 4096
+# Labels take at most this many pieces of a pass, and never more than half of it; more labels go in several groups.
+PROMPT_PIECES = 512
+# Words that two halves of a window share when it has to be split.
+SPLIT_OVERLAP = 24
+
+
+@dataclass(frozen=True)
+class Part:
+    """A query about one range of words of one Doc."""
+
+    doc: int
+    place: Range
+    query: Query
+
+
+class Extractor(TrainablePipe):
+    """Finds labelled spans in Docs.
+
+    vocab: The shared vocabulary.
+    model: Built by `spacy_gliner.GLiNER.v1`. Its weights load when they are first needed.
+    name: The name of the component.
+    task: What to ask and where to write.
+    labels: Names, or names with descriptions; may be empty until something is predicted.
+    threshold: A span needs a score above this.
+    label_thresholds: Other thresholds for some labels.
+    windows: Cuts a Doc into windows.
+    max_pieces: Pieces of a pass, over all queries in it.
+    device: "auto", or a torch device such as "cuda:0" or "mps".
+    sample_labels: Which labels to ask for in training.
+    loss: The loss for scores and targets.
+    scorer: Scores Examples.
+
+    `cfg` holds the labels and thresholds, which are saved with the component.
+    """
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: GlinerModel,
+        name: str,
+        *,
+        task: Task,
+        labels: Labels,
+        threshold: float,
+        label_thresholds: Any,
+        windows: Windows,
+        max_pieces: int,
+        device: str,
+        sample_labels: SampleLabels,
+        loss: Loss,
+        scorer: Callable[..., dict[str, Any]] | None,
+    ) -> None:
+        if max_pieces < 1:
+            raise ValueError(f"max_pieces must be at least 1, got {max_pieces}.")
+        self.vocab = vocab
+        self.model = model
+        self.name = name
+        self.task = task
+        self.windows = windows
+        self.max_pieces = max_pieces
+        self.sample_labels = sample_labels
+        self.loss = loss
+        self.scorer = scorer
+        self.rng = random.Random(0)
+        self.cfg: dict[str, Any] = {
+            "labels": unparse_labels(parse_labels(labels)),
+            "threshold": parse_threshold(threshold),
+            "label_thresholds": parse_thresholds(label_thresholds),
+        }
+        torch.device("cpu" if device == "auto" else device)  # an unknown device is an error now, not later
+        shim_of(model).device_name = device
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the labels."""
+        return tuple(label.name for label in parse_labels(self.cfg["labels"]))
+
+    @property
+    def label_data(self) -> list[Any]:
+        """The labels with their descriptions, as `initialize` takes them."""
+        return list(self.cfg["labels"])
+
+    @property
+    def device(self) -> str:
+        """Where the network runs, such as "cpu" or "cuda:0"."""
+        return str(shim_of(self.model).device)
+
+    def add_label(self, label: str | dict[str, str]) -> int:
+        """Add a label; 0 if it is there already, otherwise 1."""
+        labels = parse_labels([*self.cfg["labels"], label])
+        added = len(labels) - len(self.cfg["labels"])
+        self.cfg["labels"] = unparse_labels(labels)
+        return added
+
+    def predict(self, docs: Iterable[Doc]) -> list[list[ScoredSpan]]:
+        """Find the spans of each Doc, without changing it. Windows of all Docs share passes.
+
+        RETURNS: For each Doc its spans, in tokens, by start; those of equal start by score.
+        Raises ValueError for a Doc without labels, neither its own nor the component's, and for a label that would
+        fill a pass.
+        """
+        docs = list(docs)
+        words = [word_tokens(doc) for doc in docs]
+        parts = [part for row, doc in enumerate(docs) for part in self._parts(row, doc, words[row], self._asks(doc))]
+        found: list[list[tuple[Range, list[ScoredSpan]]]] = [[] for _ in docs]
+        tokenizer = shim_of(self.model).tokenizer if parts else None
+        sizes = [tokenizer.size(part.query) for part in parts] if tokenizer else []
+        for rows in by_length(sizes, max_pieces=self.max_pieces):
+            queries = [parts[row].query for row in rows]
+            spans = candidates(
+                self.model.predict(queries),
+                queries,
+                threshold=self.cfg["threshold"],
+                label_thresholds=self.cfg["label_thresholds"],
+            )
+            for row, spans_of_row in zip(rows, spans, strict=True):
+                found[parts[row].doc].append((parts[row].place, spans_of_row))
+        return [self._decide(*of_doc) for of_doc in zip(found, words, strict=True)]
+
+    def _decide(
+        self, found: list[tuple[Range, list[ScoredSpan]]], words: Sequence[int]
+    ) -> list[ScoredSpan]:
+        """The best of what the windows of one Doc found, in tokens."""
+        in_order = sorted(merge(found), key=lambda span: span[:2])
+        kept = drop_overlaps(in_order, nested=self.task.nested, multi_label=self.task.multi_label)
+        return [
+            ScoredSpan(words[start], words[end - 1] + 1, label, score) for start, end, label, score in kept
+        ]
+
+    def set_annotations(self, docs: Iterable[Doc], scores: Sequence[Sequence[ScoredSpan]]) -> None:
+        """Write spans on their Docs."""
+        for doc, spans in zip(docs, scores, strict=True):
+            self.task.annotate(doc, spans)
+
+    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
+        """Annotate a stream of Docs.
+
+        When a batch fails, its Docs are tried one by one, so that the error handler gets only those that fail.
+        """
+        handle_error = self.get_error_handler()
+        for docs in minibatch(stream, size=batch_size):
+            docs = list(docs)
+            try:
+                self.set_annotations(docs, self.predict(docs))
+                yield from docs
+            except Exception as error:
+                if len(docs) == 1:
+                    handle_error(self.name, self, docs, error)
+                    continue
+                for doc in docs:
+                    annotated = self(doc)
+                    if annotated is not None:
+                        yield annotated
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> dict[str, float]:
+        """Learn from the Examples that carry this task's gold. `drop` is not used: the network has its own dropout."""
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        examples = list(examples)
+        validate_examples(examples, "Extractor.update")
+        asked = [pair for example in examples for pair in self._training_queries(example)]
+        if not asked:
+            return losses
+        queries, gold = [query for query, _ in asked], [spans for _, spans in asked]
+        logits, backprop = self.model.begin_update(queries)
+        loss, d_scores = loss_and_gradient(logits.scores, make_targets(logits, queries, gold), self.loss)
+        backprop(d_scores)
+        if sgd not in (None, False):
+            self.finish_update(sgd)
+        losses[self.name] += loss
+        return losses
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Language | None = None,
+        labels: Labels | None = None,
+    ) -> None:
+        """Load the weights from the source. Without configured labels, take `labels` or those of the examples."""
+        validate_get_examples(get_examples, "Extractor.initialize")
+        self.rng.seed(random.getrandbits(32))  # spaCy has seeded the global generator
+        if not self.cfg["labels"]:
+            self.cfg["labels"] = unparse_labels(parse_labels(labels or self._observed_labels(get_examples)))
+        self.model.initialize()
+
+    def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
+        """Score Examples with the component's scorer."""
+        if self.scorer is None:
+            return {}
+        scores: dict[str, Any] = self.scorer(examples, task=self.task, **kwargs)
+        return scores
+
+    def get_loss(self, examples: Iterable[Example], scores: Any) -> tuple[float, Any]:
+        """Not used: the loss needs the labels that `update` asked for."""
+        raise NotImplementedError(Errors.E931.format(parent="Extractor", method="get_loss", name=self.name))
+
+    def to_disk(self, path: Any, *, exclude: Iterable[str] = ()) -> None:
+        """Save to a folder. The weights are there before anything is written."""
+        shim_of(self.model).network  # noqa: B018
+        super().to_disk(path, exclude=exclude)
+
+    def _observed_labels(self, get_examples: Callable[[], Iterable[Example]]) -> list[str]:
+        gold = (self.task.gold(example) for example in islice(get_examples(), 1000))
+        return list(dict.fromkeys(span.label for spans in gold for span in spans or ()))
+
+    def _asks(self, doc: Doc) -> list[Query]:
+        """What to ask of a Doc: its own labels, or the component's."""
+        own = doc._.gliner_labels
+        described = {label.name: label for label in parse_labels(self.cfg["labels"])}
+        if own is None and not described:
+            raise ValueError(
+                f"'{self.name}' has no labels to look for. Give it some, as in nlp.add_pipe('gliner_ner', "
+                f"config={{'labels': ['person', 'company']}}), or set doc._.gliner_labels."
+            )
+        labels = list(described.values()) if own is None else parse_labels(own)
+        labels = [described.get(label.name, label) if label.name == label.prompt else label for label in labels]
+        return self.task.asks(doc, labels)
+
+    def _parts(self, row: int, doc: Doc, words: Sequence[int], asks: Iterable[Query]) -> Iterator[Part]:
+        """Every ask, in groups of labels, about every window of a Doc."""
+        texts = tuple(doc[word].text for word in words)
+        asks = [ask for ask in asks if ask.labels]
+        if not texts or not asks:
+            return
+        shim = shim_of(self.model)
+        limit = shim.network.max_pieces or UNLIMITED_PIECES
+        sizes = [len(pieces) for pieces in shim.tokenizer.pieces(texts)]
+        windows = list(word_ranges(self.windows(doc), words))
+        for group in (group for ask in asks for group in self._label_groups(ask, limit)):
+            budget = limit - shim.tokenizer.prompt_size(group)
+            for window in windows:
+                for place in fit(window, sizes, budget=budget, overlap=SPLIT_OVERLAP):
+                    yield Part(row, place, replace(group, words=texts[place.start : place.end]))
+
+    def _label_groups(self, ask: Query, limit: int) -> Iterator[Query]:
+        """The labels of an ask, in as few groups as leave the words at least half of a pass."""
+        tokenizer = shim_of(self.model).tokenizer
+        budget = min(limit // 2, PROMPT_PIECES)
+        bare = tokenizer.prompt_size(replace(ask, labels=(), prompts=()))
+        sizes = [1 + len(pieces) for pieces in tokenizer.pieces(ask.label_prompts)]
+        n_groups = max(1, -(-sum(sizes) // max(budget - bare, 1)))
+        first = 0
+        target = sum(sizes) / n_groups
+        while first < len(sizes):
+            last, used = first, bare
+            while last < len(sizes) and used + sizes[last] <= budget and (used - bare < target or last == first):
+                used += sizes[last]
+                last += 1
+            if last == first:
+                raise ValueError(
+                    f"The label '{ask.label_prompts[first][:60]}…' is {sizes[first]} pieces long; with this network "
+                    f"labels may have {budget - bare} at most. Say it in fewer words."
+                )
+            yield replace(ask, labels=ask.labels[first:last], prompts=ask.label_prompts[first:last])
+            first = last
+
+    def _training_queries(self, example: Example) -> Iterator[tuple[Query, list[ScoredSpan]]]:
+        """The windows of an Example with the labels drawn for each, and their gold spans in words of the window."""
+        gold = self.task.gold(example)
+        if gold is None:
+            return
+        doc = example.predicted
+        words = word_tokens(doc)
+        row_of = {token: row for row, token in enumerate(words)}
+        in_words = [
+            span._replace(start=row_of[span.start], end=row_of[span.end - 1] + 1)
+            for span in gold
+            if span.start in row_of and span.end - 1 in row_of
+        ]
+        for part in self._parts(0, doc, words, [self._training_ask(doc, [span.label for span in in_words])]):
+            start, end = part.place
+            inside = [
+                span._replace(start=span.start - start, end=span.end - start)
+                for span in in_words
+                if start <= span.start and span.end <= end
+            ]
+            yield part.query, inside
+
+    def _training_ask(self, doc: Doc, gold_labels: Sequence[str]) -> Query:
+        """The labels drawn for a Doc: some of its gold and some that are absent."""
+        described = {label.name: label for label in parse_labels(self.cfg["labels"])}
+        pool = [label.name for label in parse_labels(doc._.gliner_labels or self.cfg["labels"])]
+        drawn = self.sample_labels(list(dict.fromkeys(gold_labels)), pool, self.rng)
+        (ask,) = self.task.asks(doc, [described.get(name, parse_labels([name])[0]) for name in drawn])
+        return ask

@@ -1,0 +1,154 @@
+"""Named entities: the factory `gliner_ner`, its default config, reading gold entities and writing found ones."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from spacy.language import Language
+from spacy.tokens import Doc, Span, SpanGroup
+from spacy.training import Example
+from thinc.api import Config
+
+from ..decoding import drop_overlaps
+from ..losses import Loss
+from ..ml.architectures import GlinerModel
+from ..types import Query, ScoredSpan
+from .extensions import register_extensions
+from .extractor import Extractor, SampleLabels
+from .labels import Label, Labels
+from .windows import Windows
+
+logger = logging.getLogger("spacy_gliner")
+
+DEFAULT_CONFIG = Config().from_str("""
+[gliner_ner]
+labels = []
+threshold = 0.5
+label_thresholds = []
+annotate_ents = true
+overwrite_ents = false
+spans_key = null
+nested = false
+multi_label = false
+max_pieces = 1024
+device = "auto"
+scorer = {"@scorers": "spacy_gliner.entity_scorer.v1"}
+
+[gliner_ner.windows]
+@misc = "spacy_gliner.strided_windows.v1"
+
+[gliner_ner.sample_labels]
+@misc = "spacy_gliner.sample_labels.v1"
+
+[gliner_ner.loss]
+@misc = "spacy_gliner.focal_loss.v1"
+
+[gliner_ner.model]
+@architectures = "spacy_gliner.GLiNER.v1"
+
+[gliner_ner.model.source]
+@misc = "spacy_gliner.Checkpoint.v1"
+""")
+
+
+@Language.factory(
+    "gliner_ner",
+    assigns=["doc.ents", "token.ent_iob", "token.ent_type", "doc.spans", "doc._.gliner_labels", "span._.gliner_score"],
+    default_config=DEFAULT_CONFIG["gliner_ner"],
+    default_score_weights={"ents_f": 1.0, "ents_p": 0.0, "ents_r": 0.0, "ents_per_type": None},
+)
+def make_gliner_ner(
+    nlp: Language,
+    name: str,
+    labels: Labels,
+    threshold: float,
+    label_thresholds: list[Any] | dict[str, Any],
+    annotate_ents: bool,
+    overwrite_ents: bool,
+    spans_key: str | None,
+    nested: bool,
+    multi_label: bool,
+    windows: Windows,
+    max_pieces: int,
+    device: str,
+    sample_labels: SampleLabels,
+    loss: Loss,
+    scorer: Callable[..., dict[str, Any]] | None,
+    model: GlinerModel,
+) -> Extractor:
+    """A component that finds entities of any type you can name.
+
+    annotate_ents: Write `doc.ents`, besides the span group.
+    overwrite_ents: Let new entities replace those that they overlap; otherwise those stay.
+    spans_key: The span group for everything found, with scores; None for the component's name.
+    nested: Let spans contain others.
+    multi_label: Let the same words have several labels.
+
+    The other settings are those of `Extractor`.
+    """
+    task = Entities(spans_key or name, annotate_ents, overwrite_ents, nested, multi_label)
+    return Extractor(
+        nlp.vocab,
+        model,
+        name,
+        task=task,
+        labels=labels,
+        threshold=threshold,
+        label_thresholds=label_thresholds,
+        windows=windows,
+        max_pieces=max_pieces,
+        device=device,
+        sample_labels=sample_labels,
+        loss=loss,
+        scorer=scorer,
+    )
+
+
+@dataclass(frozen=True)
+class Entities:
+    """The task of `gliner_ner`; a `Task`."""
+
+    spans_key: str
+    annotate_ents: bool
+    overwrite_ents: bool
+    nested: bool
+    multi_label: bool
+
+    def asks(self, doc: Doc, labels: Sequence[Label]) -> list[Query]:
+        """One question: all the labels."""
+        return [Query((), tuple(label.name for label in labels), tuple(label.prompt for label in labels))]
+
+    def gold(self, example: Example) -> list[ScoredSpan] | None:
+        """The spans of the reference's group, or its entities; None where it has neither."""
+        reference = example.reference
+        if self.spans_key in reference.spans:
+            spans = list(reference.spans[self.spans_key])
+        elif reference.has_annotation("ENT_IOB"):
+            spans = list(reference.ents)
+        else:
+            return None
+        aligned = example.get_aligned_spans_y2x(spans, allow_overlap=True)
+        if len(aligned) < len(spans):
+            logger.warning(
+                "%d of %d gold spans don't fall on token borders and are not learned: '%s…'",
+                len(spans) - len(aligned),
+                len(spans),
+                reference.text[:60],
+            )
+        return [ScoredSpan(span.start, span.end, span.label_, 1.0) for span in aligned]
+
+    def annotate(self, doc: Doc, spans: Sequence[ScoredSpan]) -> None:
+        """Write the span group and, if so configured, entities that clash with no others."""
+        group = [Span(doc, span.start, span.end, label=span.label) for span in spans]
+        attrs = {"scores": [span.score for span in spans], "component": "gliner_ner"}
+        doc.spans[self.spans_key] = SpanGroup(doc, name=self.spans_key, attrs=attrs, spans=group)
+        if self.annotate_ents:
+            new = [Span(doc, span.start, span.end, label=span.label) for span in drop_overlaps(spans)]
+            first, second = (new, list(doc.ents)) if self.overwrite_ents else (list(doc.ents), new)
+            taken = {token for span in first for token in range(span.start, span.end)}
+            room = [span for span in second if taken.isdisjoint(range(span.start, span.end))]
+            doc.set_ents(sorted([*first, *room]), default="outside")
+
+
+register_extensions()

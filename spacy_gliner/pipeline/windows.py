@@ -1,0 +1,141 @@
+"""Long documents: windows of words that overlap, and what was found in them brought together again.
+
+A word is a token that is not whitespace; positions are counted in words until `Words.to_tokens`.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from spacy.tokens import Doc, Span
+
+from ..types import ScoredSpan
+
+Windows = Callable[[Doc], list[Span]]
+
+
+def strided_windows(doc: Doc, *, size: int, stride: int) -> list[Span]:
+    """Windows of `size` words, each starting `stride` words after the one before; the last one ends with the text.
+
+    10 words, size 6, stride 4 -> [0:6], [4:10]
+    """
+    words = word_tokens(doc)
+    if not words:
+        return []
+    starts = [0, *range(stride, max(len(words) - size, 0) + stride, stride)] if len(words) > size else [0]
+    return [doc[words[start] : words[min(start + size, len(words)) - 1] + 1] for start in starts]
+
+
+def configure_strided_windows(size: int = 250, stride: int = 200) -> Windows:
+    """`spacy_gliner.strided_windows.v1`: windows of `size` words, overlapping by `size - stride`."""
+    if not 0 < stride <= size:
+        raise ValueError(f"strided_windows needs 0 < stride <= size, got {size=}, {stride=}.")
+    return partial(strided_windows, size=size, stride=stride)
+
+
+def sentence_windows(doc: Doc, *, size: int) -> list[Span]:
+    """As many whole sentences as fit into `size` words; a longer sentence is a window of its own.
+
+    Raises ValueError where the Doc has no sentence boundaries.
+    """
+    if not len(doc):
+        return []
+    if not doc.has_annotation("SENT_START"):
+        raise ValueError(
+            "sentence_windows needs sentence boundaries, and this Doc has none. Put a 'senter', 'sentencizer' or "
+            "'parser' before, or use spacy_gliner.strided_windows.v1."
+        )
+    windows: list[Span] = []
+    n_words = 0
+    for sentence in doc.sents:
+        n_more = sum(not token.is_space for token in sentence)
+        if windows and n_words + n_more <= size:
+            windows[-1] = doc[windows[-1].start : sentence.end]
+            n_words += n_more
+        else:
+            windows.append(sentence)
+            n_words = n_more
+    return windows
+
+
+def configure_sentence_windows(size: int = 250) -> Windows:
+    """`spacy_gliner.sentence_windows.v1`: whole sentences, up to `size` words together."""
+    if size <= 0:
+        raise ValueError(f"sentence_windows needs a size of at least one word, got {size}.")
+    return partial(sentence_windows, size=size)
+
+
+def word_tokens(doc: Doc) -> list[int]:
+    """The indices of the tokens that are words: those that are not whitespace."""
+    return [token.i for token in doc if not token.is_space]
+
+
+class Range(NamedTuple):
+    """Words `[start, end)` of a Doc that a network sees at once."""
+
+    start: int
+    end: int
+
+
+def word_ranges(windows: Sequence[Span], words: Sequence[int]) -> Iterator[Range]:
+    """The words that lie in each window; windows without words are left out."""
+    for window in windows:
+        found = Range(bisect_left(words, window.start), bisect_left(words, window.end))
+        if found.start < found.end:
+            yield found
+
+
+def fit(window: Range, sizes: Sequence[int], *, budget: int, overlap: int) -> Iterator[Range]:
+    """Split a window whose words take more pieces than the budget, into ranges that overlap.
+
+    sizes: Pieces of every word of the Doc.
+    budget: Pieces that fit beside the prompt; a longer word counts as this many.
+    overlap: Words that neighbours share, where the budget leaves room for that.
+
+    sizes 1 1 1 1 1, budget 3, overlap 1 -> [0:3], [2:5]
+    """
+    start = window.start
+    while True:
+        end, used = start, 0
+        while end < window.end and used + min(sizes[end], budget) <= budget:
+            used += min(sizes[end], budget)
+            end += 1
+        yield Range(start, end)
+        if end == window.end:
+            return
+        start = max(end - min(overlap, (end - start) // 2), start + 1)
+
+
+def merge(found: Sequence[tuple[Range, Sequence[ScoredSpan]]]) -> list[ScoredSpan]:
+    """What overlapping ranges found, in words of the Doc: every span once, with its best score.
+
+    A span that touches the border of its range may be the visible half of a longer one. Where another range sees it
+    with the words on both sides, only that one counts.
+
+    found: Ranges of one Doc with their spans, counted from the start of the range.
+    """
+    ranges = sorted({place for place, _ in found})
+    best: dict[tuple[int, int, str], float] = {}
+    for place, spans in found:
+        for start, end, label, score in spans:
+            start, end = start + place.start, end + place.start
+            at_border = start == place.start or end == place.end
+            if at_border and _seen_inside(start, end, place, ranges):
+                continue
+            key = (start, end, label)
+            best[key] = max(score, best.get(key, 0.0))
+    return [ScoredSpan(*key, score) for key, score in best.items()]
+
+
+def _seen_inside(start: int, end: int, own: Range, ranges: Sequence[Range]) -> bool:
+    """Whether another range has room on each side where the span touches a border of its own range."""
+    first = bisect_left(ranges, Range(start - (own.end - own.start) - 1, 0))
+    for other in ranges[first:]:
+        if other.start > start:
+            break
+        inside_left = other.start < start or start > own.start
+        inside_right = end < other.end or end < own.end
+        if other != own and end <= other.end and inside_left and inside_right:
+            return True
+    return False

@@ -1,0 +1,50 @@
+"""Gold spans to target tensors: the inverse of decoding.
+
+Does not know how gold spans were found in a document, nor what loss will read the targets.
+"""
+
+from collections.abc import Sequence
+from functools import singledispatch
+
+import torch
+from torch import Tensor
+
+from .decoding import valid_spans
+from .types import Logits, Query, ScoredSpan, SpanLogits, TokenLogits
+
+IGNORE = -1.0
+
+
+@singledispatch
+def make_targets(logits: Logits, queries: Sequence[Query], gold: Sequence[Sequence[ScoredSpan]]) -> Tensor:
+    """A tensor of the logits' shape: 1 for what is gold, 0 for what is not, `IGNORE` for what means nothing.
+
+    Gold of labels that the query does not ask for is left out, as are spans wider than span logits can name.
+    """
+    raise TypeError(f"Can't make targets for {type(logits).__name__}; expected SpanLogits or TokenLogits.")
+
+
+@make_targets.register
+def _(logits: SpanLogits, queries: Sequence[Query], gold: Sequence[Sequence[ScoredSpan]]) -> Tensor:
+    target = torch.zeros(logits.scores.shape)
+    for query, block, spans in zip(queries, logits.per_query(target), gold, strict=True):
+        block[~valid_spans(len(query.words), logits.width)] = IGNORE
+        rows = {label: row for row, label in enumerate(query.labels)}
+        for span in spans:
+            if span.label in rows and span.end - span.start <= logits.width:
+                block[span.start, span.end - span.start - 1, rows[span.label]] = 1.0
+    return target.to(logits.scores.device)
+
+
+@make_targets.register
+def _(logits: TokenLogits, queries: Sequence[Query], gold: Sequence[Sequence[ScoredSpan]]) -> Tensor:
+    target = torch.zeros(logits.scores.shape)
+    for query, block, spans in zip(queries, logits.per_query(target), gold, strict=True):
+        rows = {label: row for row, label in enumerate(query.labels)}
+        for span in spans:
+            if span.label in rows:
+                row = rows[span.label]
+                block[span.start, row, 0] = 1.0
+                block[span.end - 1, row, 1] = 1.0
+                block[span.start : span.end, row, 2] = 1.0
+    return target.to(logits.scores.device)

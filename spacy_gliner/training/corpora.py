@@ -1,0 +1,149 @@
+"""Readers: GLiNER-style JSON lines to Examples.
+
+Every Example asks for the labels that its source was annotated with (`doc._.gliner_labels`), so that what is absent
+is known to be absent.
+"""
+
+import gzip
+import json
+import random
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
+
+from spacy.language import Language
+from spacy.tokens import Doc, Span
+from spacy.training import Example
+from spacy.util import filter_spans
+
+from ..pipeline.extensions import register_extensions
+
+Row = dict[str, Any]
+
+
+class JsonCorpus:
+    """Entities from files of JSON lines: `spacy_gliner.JsonCorpus.v1`.
+
+    A row is `{"tokens": […], "spans": [[start, end, label], …]}` with inclusive ends; spans may be nested. The labels
+    to ask for are the row's own "labels", or all of its "source" (of its file where it names none). Rows of the
+    reference library (`tokenized_text`, `ner`) are read too.
+
+    path: A file, plain or gzipped, or a folder of such files.
+    weights: Files (by name without endings) and how often their rows are drawn, relative to each other; files that are
+        not named are left out. The corpus is then endless (`max_epochs = -1`), and its order depends on the seed.
+        Without weights every row comes once, in order.
+    limit: Rows per file; 0 for all. They are spread over the file.
+    spans_key: The span group of the reference that holds the gold spans; it is the component's `spans_key`.
+    Raises ValueError that names file and line for a row that can't be read, and FileNotFoundError.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        weights: dict[str, float] | None = None,
+        limit: int = 0,
+        spans_key: str = "gliner_ner",
+        seed: int = 0,
+    ) -> None:
+        self.path = Path(path)
+        self.weights = weights
+        self.limit = limit
+        self.spans_key = spans_key
+        self.seed = seed
+
+    def __call__(self, nlp: Language) -> Iterator[Example]:
+        """The Examples. Their tokens are the file's, whatever tokenizer the pipeline has."""
+        register_extensions()
+        files = {name_of(path): self._rows(path) for path in data_files(self.path)}
+        labels = {name: labels_by_source(rows) for name, rows in files.items()}
+        for name, row in self._order(files):
+            yield make_example(nlp, row, row.get("labels") or labels[name][source_of(row)], self.spans_key)
+
+    def _rows(self, path: Path) -> list[Row]:
+        rows = list(read_rows(path))
+        if self.limit and len(rows) > self.limit:
+            rows = [rows[number * len(rows) // self.limit] for number in range(self.limit)]
+        return rows
+
+    def _order(self, files: Mapping[str, list[Row]]) -> Iterator[tuple[str, Row]]:
+        if self.weights is None:
+            yield from ((name, row) for name, rows in files.items() for row in rows)
+            return
+        missing = set(self.weights) - set(files)
+        if missing:
+            raise FileNotFoundError(f"{self.path} has no data files named {', '.join(sorted(missing))}.")
+        rng = random.Random(self.seed)
+        streams = {name: _shuffled_again_and_again(files[name], rng) for name in self.weights}
+        names, weights = list(self.weights), list(self.weights.values())
+        for _ in count():
+            name = rng.choices(names, weights)[0]
+            yield name, next(streams[name])
+
+
+def _shuffled_again_and_again(rows: list[Row], rng: random.Random) -> Iterator[Row]:
+    return chain.from_iterable(rng.sample(rows, len(rows)) for _ in count())
+
+
+def data_files(path: Path) -> list[Path]:
+    """The JSON line files at a path, which may be one. Raises FileNotFoundError where there are none."""
+    files = [path] if path.is_file() else sorted(p for p in path.glob("*") if p.name.endswith((".jsonl", ".jsonl.gz")))
+    if not files:
+        raise FileNotFoundError(f"No data at {path}: expected a .jsonl or .jsonl.gz file, or a folder of them.")
+    return files
+
+
+def name_of(path: Path) -> str:
+    """A file's name without its endings."""
+    return path.name.removesuffix(".gz").removesuffix(".jsonl")
+
+
+def source_of(row: Row) -> str:
+    """The source that a row names, which decides the labels it was annotated with."""
+    return str(row.get("source", ""))
+
+
+def labels_by_source(rows: Iterable[Row]) -> dict[str, list[str]]:
+    """All labels of each source, in order of first appearance."""
+    labels: dict[str, dict[str, None]] = {}
+    for row in rows:
+        of_source = labels.setdefault(source_of(row), {})
+        of_source.update(dict.fromkeys(label for _, _, label in row["spans"]))
+        of_source.update(dict.fromkeys(row.get("negatives", ())))
+    return {source: list(of_source) for source, of_source in labels.items()}
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """The rows of a file, checked. Raises ValueError that names the line."""
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf8") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                try:
+                    yield check_row(json.loads(line))
+                except (ValueError, KeyError, TypeError) as error:
+                    raise ValueError(f"{path}, line {number}: {error}") from error
+
+
+def check_row(row: Row) -> Row:
+    """The row with `tokens` and `spans`. Raises ValueError for what is not a span of its tokens."""
+    if "tokenized_text" in row:
+        row = {"tokens": row["tokenized_text"], "spans": row.get("ner", []), **row}
+    if not isinstance(row.get("tokens"), list) or not all(isinstance(t, str) and t for t in row["tokens"]):
+        raise ValueError('expected {"tokens": ["…", …], "spans": [[start, end, "label"], …]}')
+    for span in row.setdefault("spans", []):
+        start, end, label = span
+        if not 0 <= start <= end < len(row["tokens"]):
+            raise ValueError(f"span {span} lies outside the row's {len(row['tokens'])} tokens (ends are inclusive)")
+        if not isinstance(label, str) or not label:
+            raise ValueError(f"span {span} has no label")
+    return row
+
+
+def make_example(nlp: Language, row: Row, labels: list[str], spans_key: str) -> Example:
+    """An Example with the row's tokens; gold spans in a span group and, those that don't overlap, as entities."""
+    predicted, reference = Doc(nlp.vocab, words=row["tokens"]), Doc(nlp.vocab, words=row["tokens"])
+    predicted._.gliner_labels = labels
+    spans = [Span(reference, start, end + 1, label=label) for start, end, label in row["spans"]]
+    reference.spans[spans_key] = spans
+    reference.set_ents(filter_spans(spans))
+    return Example(predicted, reference)

@@ -1,0 +1,133 @@
+"""The four small vocabularies of the package: `Query`, `Batch`, `Reps`, logits; and what comes out, `ScoredSpan`.
+
+Everything is ragged: the rows of all queries stand one after the other, with a list of lengths beside them. Nothing is
+padded, so an answer cannot depend on its neighbours and every index is a plain row number. Shapes: Q queries of a
+batch, P pieces, W words, C labels (each summed over the queries), K span width, D width of a vector.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+SpanScore = Literal["minimum", "mean"]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One question to a network: which of these labels stand where in these words?
+
+    words: The words of the text, without whitespace tokens.
+    labels: The names under which spans are returned.
+    prompts: What the network reads for each label (a description, say); the labels themselves when empty.
+    instruction: Words that stand before the text and are read, but never scored.
+    """
+
+    words: tuple[str, ...]
+    labels: tuple[str, ...]
+    prompts: tuple[str, ...] = ()
+    instruction: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.prompts and len(self.prompts) != len(self.labels):
+            raise ValueError(f"A Query needs one prompt per label, got {len(self.prompts)} for {len(self.labels)}.")
+
+    @property
+    def label_prompts(self) -> tuple[str, ...]:
+        """What the network reads for each label."""
+        return self.prompts or self.labels
+
+
+class ScoredSpan(NamedTuple):
+    """A span of words `[start, end)` with its label and its score in 0..1."""
+
+    start: int
+    end: int
+    label: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Queries as numbers, in the layout `<prefix> (marker label)* separator instruction words <suffix>`.
+
+    piece_ids (P): Vocabulary ids of all pieces.
+    word_starts (W): Row of the first piece of every instruction and text word; -1 for a word without pieces.
+    label_marks (C): Row of every label's marker.
+    """
+
+    piece_ids: Tensor
+    piece_lengths: list[int]
+    word_starts: Tensor
+    word_lengths: list[int]
+    instruction_lengths: list[int]
+    label_marks: Tensor
+    label_lengths: list[int]
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch with its tensors on `device`."""
+        if self.piece_ids.device == device:
+            return self
+        return replace(
+            self,
+            piece_ids=self.piece_ids.to(device),
+            word_starts=self.word_starts.to(device),
+            label_marks=self.label_marks.to(device),
+        )
+
+
+@dataclass(frozen=True)
+class Reps:
+    """Contextual vectors of the words of the texts (W, D) and of the labels asked for (C, D)."""
+
+    words: Tensor
+    word_lengths: list[int]
+    labels: Tensor
+    label_lengths: list[int]
+
+
+@dataclass(frozen=True)
+class SpanLogits:
+    """A score for every span of up to `width` words and every label.
+
+    scores: All queries' (W, K, C) blocks, flattened, one after the other. `[start, width - 1, label]`; where
+        `start + width` passes the end of the words the value means nothing.
+    """
+
+    scores: Tensor
+    word_lengths: list[int]
+    label_lengths: list[int]
+    width: int
+
+    def per_query(self, scores: Tensor | None = None) -> list[Tensor]:
+        """One (words, K, labels) view per query, of the scores or of another tensor of their shape."""
+        return _views(self, (self.width,), (), scores)
+
+
+@dataclass(frozen=True)
+class TokenLogits:
+    """Start, end and inside scores for every word and label (GLiNER multi-task, 2.1).
+
+    scores: All queries' (W, C, 3) blocks, flattened, one after the other.
+    span_score: How a span's score follows from its words' probabilities: the minimum of start, end and inside (the
+        reference library since 0.2.17), or the mean of inside (the paper).
+    """
+
+    scores: Tensor
+    word_lengths: list[int]
+    label_lengths: list[int]
+    span_score: SpanScore = "minimum"
+
+    def per_query(self, scores: Tensor | None = None) -> list[Tensor]:
+        """One (words, labels, 3) view per query, of the scores or of another tensor of their shape."""
+        return _views(self, (), (3,), scores)
+
+
+Logits = SpanLogits | TokenLogits
+
+
+def _views(logits: Logits, before: tuple[int, ...], after: tuple[int, ...], scores: Tensor | None) -> list[Tensor]:
+    shapes = [(w, *before, c, *after) for w, c in zip(logits.word_lengths, logits.label_lengths, strict=True)]
+    flat = (logits.scores if scores is None else scores).split([torch.Size(shape).numel() for shape in shapes])
+    return [block.view(shape) for block, shape in zip(flat, shapes, strict=True)]
