@@ -42,7 +42,8 @@ PRINTERS = {Layout.table: print_table, Layout.jsonl: print_jsonl, Layout.html: p
 
 Model = Annotated[str, typer.Option(help="'embedded', the folder or hub name of a checkpoint, or a saved pipeline.")]
 Threshold = Annotated[
-    float | None, typer.Option(min=0, max=1, help="Lowest score of an entity. [default: 0.5, or the saved pipeline's]")
+    float | None,
+    typer.Option(min=0, max=1, help="Lowest score of an entity; 0.5, or the saved pipeline's, if not given."),
 ]
 
 
@@ -50,7 +51,7 @@ Threshold = Annotated[
 def extract(
     sources: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TEXT_OR_FILE]...", help="Texts or UTF-8 files; '-' or nothing reads standard input."),
+        typer.Argument(metavar="TEXT_OR_FILE", help="Texts or UTF-8 files; '-' or nothing reads standard input."),
     ] = None,
     labels: Annotated[
         list[str] | None, typer.Option("--labels", "-l", help="What to look for, separated by commas; may be repeated.")
@@ -75,7 +76,7 @@ def extract(
 @app.command("benchmark")
 def benchmark_cli(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="As --model of extract.")],
-    paths: Annotated[list[Path], typer.Argument(metavar="FOLDER_OR_FILE...", help="Datasets, .jsonl or .jsonl.gz.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="FOLDER_OR_FILE", help="Datasets, .jsonl or .jsonl.gz.")],
     threshold: Threshold = None,
     exclude_labels: Annotated[
         str, typer.Option(help="Labels neither asked for nor counted, separated by commas.")

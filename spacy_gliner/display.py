@@ -7,6 +7,7 @@ either comes from.
 import json
 import shutil
 import textwrap
+import warnings
 from collections.abc import Iterable
 from itertools import cycle
 
@@ -29,12 +30,12 @@ def print_table(docs: Iterable[Doc]) -> None:
             typer.echo()
         width = min(shutil.get_terminal_size().columns, MAX_WIDTH)
         colors = dict(zip(labels_of([doc]), cycle(COLORS)))
-        typer.echo(marked_text(doc, width, colors))
+        if doc.text.strip():
+            typer.echo(marked_text(doc, width, colors) + "\n")
         rows = [
             (one_line(ent.text), ent.label_, format_score(ent._.gliner_score), f"{ent.start_char}-{ent.end_char}")
             for ent in doc.ents
         ]
-        typer.echo()
         if not rows:
             typer.echo("No entities found.")
             continue
@@ -64,7 +65,10 @@ def print_html(docs: Iterable[Doc]) -> None:
     """Print a page of displaCy."""
     shown = list(docs)
     colors = dict(zip(labels_of(shown), cycle(HTML_COLORS)))
-    typer.echo(displacy.render(shown, style="ent", page=True, jupyter=False, options={"colors": colors}))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"\[W006\]")  # a text without entities is normal
+        page = displacy.render(shown, style="ent", page=True, jupyter=False, options={"colors": colors})
+    typer.echo(page)
 
 
 def print_scores(scores: dict[str, SetScore]) -> None:

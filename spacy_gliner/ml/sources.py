@@ -14,6 +14,14 @@ from ..nn.network import HeadName, NetworkConfig, build_network
 from ..types import SpanScore
 from . import checkpoints
 
+# How configurations of Hugging Face encoders call their dropout.
+DROPOUT_SETTINGS = {
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "embedding_dropout",
+    "mlp_dropout",
+    "attention_dropout",
+}
 EMBEDDED = Path(__file__).parent.parent / "embedded"
 
 
@@ -97,6 +105,8 @@ class NewNetwork:
     head: "token", "markerV0" or "marker".
     width: Width of word and label vectors; None for the backbone's.
     max_width: Words of the widest span (span heads).
+    dropout: In the head.
+    backbone_dropout: In the backbone; None for what it was trained with.
     """
 
     backbone: str
@@ -105,6 +115,7 @@ class NewNetwork:
     max_width: int = 12
     lstm_layers: int = 1
     dropout: float = 0.1
+    backbone_dropout: float | None = None
     span_score: SpanScore = "minimum"
     cache_dir: str | None = None
     local_files_only: bool = False
@@ -121,8 +132,11 @@ class NewNetwork:
         tokenizer = PieceTokenizer(checkpoints.read_tokenizer(self.backbone, hub))
         pretrained = AutoModel.from_pretrained(self.backbone, **hub).float()
         pretrained.resize_token_embeddings(len(tokenizer))
+        if self.backbone_dropout is not None:
+            for key in DROPOUT_SETTINGS & set(vars(pretrained.config)):
+                setattr(pretrained.config, key, self.backbone_dropout)
         settings = asdict(self)
-        for key in ("backbone", "cache_dir", "local_files_only"):
+        for key in ("backbone", "backbone_dropout", "cache_dir", "local_files_only"):
             del settings[key]
         settings["width"] = self.width or pretrained.config.hidden_size
         network = build_network(NetworkConfig(backbone=pretrained.config.to_dict(), **settings))

@@ -4,6 +4,7 @@ Both heads use that the first Linear of their last perceptron acts on each part 
 per word and per label, and only summed per pair. The results are those of the formulas in the docstrings.
 """
 
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 
 from ..types import Reps, SpanLogits, SpanScore, TokenLogits
 from .layers import perceptron
+
+PAIRS = 4096
 
 
 class SpanHead(nn.Module):
@@ -88,12 +91,35 @@ class TokenHead(nn.Module):
         by_word, by_label, by_product = first.weight.chunk(3, dim=1)
         word_sums, word_factors = self.proj_token(reps.words).chunk(2, dim=1)
         label_sums, label_factors = self.proj_label(reps.labels).chunk(2, dim=1)
-        words = torch.cat([word_sums @ by_word.T, word_factors], dim=1).split(reps.word_lengths)
-        labels = torch.cat([label_sums @ by_label.T + first.bias, label_factors], dim=1).split(reps.label_lengths)
-        width = word_factors.shape[1]
+        parts = list(
+            zip(
+                (word_sums @ by_word.T).split(reps.word_lengths),
+                word_factors.split(reps.word_lengths),
+                (label_sums @ by_label.T + first.bias).split(reps.label_lengths),
+                label_factors.split(reps.label_lengths),
+                strict=True,
+            )
+        )
         blocks = []
-        for word, label in zip(words, labels, strict=True):
-            products = word[:, None, -width:] * label[None, :, -width:]
-            hidden = products @ by_product.T + word[:, None, :-width] + label[None, :, :-width]
+        for group in _groups([len(words) * len(labels) for words, _, labels, _ in parts]):
+            products = [_pairs(parts[row][1], parts[row][3], torch.mul) for row in group]
+            sums = [_pairs(parts[row][0], parts[row][2], torch.add) for row in group]
+            hidden = torch.cat(products) @ by_product.T + torch.cat(sums)
             blocks.append(second(dropout(relu(hidden))).reshape(-1))
         return TokenLogits(torch.cat(blocks), reps.word_lengths, reps.label_lengths, self.span_score)
+
+
+def _pairs(words: Tensor, labels: Tensor, combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """words (W, D), labels (C, D) -> (W · C, D), word by word."""
+    return combine(words[:, None], labels[None]).reshape(-1, words.shape[1])
+
+
+def _groups(sizes: list[int]) -> Iterator[range]:
+    """Neighbouring queries whose pairs are scored together: large products, and memory that stays small."""
+    first = n_pairs = 0
+    for row, size in enumerate(sizes):
+        if row > first and n_pairs + size > PAIRS:
+            yield range(first, row)
+            first, n_pairs = row, 0
+        n_pairs += size
+    yield range(first, len(sizes))

@@ -55,7 +55,11 @@ class JsonCorpus:
     def __call__(self, nlp: Language) -> Iterator[Example]:
         """The Examples. Their tokens are the file's, whatever tokenizer the pipeline has."""
         register_extensions()
-        files = {name_of(path): self._rows(path) for path in data_files(self.path)}
+        paths = {name_of(path): path for path in data_files(self.path)}
+        missing = set(self.weights or ()) - set(paths)
+        if missing:
+            raise FileNotFoundError(f"{self.path} has no data files named {', '.join(sorted(missing))}.")
+        files = {name: self._rows(paths[name]) for name in self.weights or paths}
         labels = {name: labels_by_source(rows) for name, rows in files.items()}
         for name, row in self._order(files):
             yield make_example(nlp, row, row.get("labels") or labels[name][source_of(row)], self.spans_key)
@@ -70,9 +74,6 @@ class JsonCorpus:
         if self.weights is None:
             yield from ((name, row) for name, rows in files.items() for row in rows)
             return
-        missing = set(self.weights) - set(files)
-        if missing:
-            raise FileNotFoundError(f"{self.path} has no data files named {', '.join(sorted(missing))}.")
         rng = random.Random(self.seed)
         streams = {name: _shuffled_again_and_again(files[name], rng) for name in self.weights}
         names, weights = list(self.weights), list(self.weights.values())
