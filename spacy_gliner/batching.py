@@ -61,10 +61,6 @@ class PieceTokenizer:
         prompts = self.pieces([*query.label_prompts, *query.instruction])
         return len(self.prefix) + sum(map(len, prompts)) + len(query.labels) + 1 + len(self.suffix)
 
-    def size(self, query: Query) -> int:
-        """How many pieces the whole query takes."""
-        return self.prompt_size(query) + sum(map(len, self.pieces(query.words)))
-
     def to_bytes(self) -> bytes:
         """The tokenizer and its markers, as bytes."""
         message = [self.label_marker, self.separator, self.tokenizer.to_str()]
@@ -140,4 +136,3 @@ def by_length(lengths: Sequence[int], *, max_pieces: int) -> Iterator[list[int]]
         rows.append(row)
     if rows:
         yield rows
-

@@ -102,9 +102,7 @@ def valid_spans(n_words: int, width: int) -> Tensor:
     return torch.arange(n_words)[:, None] + torch.arange(width) < n_words
 
 
-def drop_overlaps(
-    spans: Iterable[ScoredSpan], *, nested: bool = False, multi_label: bool = False
-) -> list[ScoredSpan]:
+def drop_overlaps(spans: Iterable[ScoredSpan], *, nested: bool = False, multi_label: bool = False) -> list[ScoredSpan]:
     """Keep the best-scored spans, greedily, so that no two of them clash.
 
     Spans clash when they share a word; with `nested`, only when they share words and neither contains the other.

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 from thinc.api import Model
-from torch import Tensor
 
 from ..batching import collate
 from ..types import Logits, Query
@@ -22,15 +21,13 @@ def build_gliner(source: Source) -> GlinerModel:
     return Model("gliner", forward, init=init, shims=[GlinerShim(source)])
 
 
-def forward(
-    model: GlinerModel, queries: list[Query], is_train: bool
-) -> tuple[Logits, Callable[[Tensor], list[Query]]]:
-    """Queries -> Logits, with a callback from the gradient of their scores."""
+def forward(model: GlinerModel, queries: list[Query], is_train: bool) -> tuple[Logits, Callable[[Logits], list[Query]]]:
+    """Queries -> Logits, with a callback that takes their gradient, as Logits."""
     shim = shim_of(model)
-    logits, backprop_scores = shim(collate(queries, shim.tokenizer, max_word_pieces=shim.network.max_pieces), is_train)
+    logits, backprop_scores = shim(collate(queries, shim.tokenizer, max_word_pieces=shim.max_word_pieces), is_train)
 
-    def backprop(d_scores: Tensor) -> list[Query]:
-        backprop_scores(d_scores)
+    def backprop(d_logits: Logits) -> list[Query]:
+        backprop_scores(d_logits.scores)
         return []
 
     return logits, backprop

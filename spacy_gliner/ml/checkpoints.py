@@ -258,7 +258,7 @@ def _write_tokenizer(checkpoint: Checkpoint, folder: Path) -> None:
     limit = checkpoint.network.max_pieces
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token=pad, **({"model_max_length": limit} if limit else {})
-    ).save_pretrained(folder)
+    ).save_pretrained(folder)  # type: ignore[attr-defined]  # it has, but transformers 4 does not say so
 
 
 def _their_config(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -24,6 +24,9 @@ from ..types import Batch, Logits
 from .checkpoints import Checkpoint, load_weights, network_weights
 from .sources import Source
 
+# Where the positions of a backbone set no limit, this does: attention takes memory with the square of the length.
+UNLIMITED_PIECES = 4096
+
 logger = logging.getLogger("spacy_gliner")
 
 # Networks that came from a source, as long as some component uses them: what loads the same is shared for prediction.
@@ -67,6 +70,16 @@ class GlinerShim(Shim):
             self.load()
         assert self._tokenizer is not None
         return self._tokenizer
+
+    @property
+    def max_pieces(self) -> int:
+        """The longest query in pieces."""
+        return self.network.max_pieces or UNLIMITED_PIECES
+
+    @property
+    def max_word_pieces(self) -> int:
+        """Of a longer word only the first pieces are read. Labels leave this much room: they take half at most."""
+        return self.max_pieces // 2
 
     @property
     def device(self) -> torch.device:
@@ -201,12 +214,25 @@ def _before_fork() -> None:
                 shim.load()
             except (OSError, ValueError) as error:
                 logger.warning("Could not load %s before a fork: %s", shim.source, error)
+    if _shims and TOKENIZER_SWITCH not in os.environ:
+        os.environ[TOKENIZER_SWITCH] = "false"
+        _switched.append(True)
 
 
-def _after_fork() -> None:
+def _after_fork_in_parent() -> None:
+    if _switched:
+        _switched.clear()
+        del os.environ[TOKENIZER_SWITCH]
+
+
+def _after_fork_in_child() -> None:
     if any(shim.loaded for shim in _shims):
         torch.set_num_threads(1)
 
 
+# The tokenizers library asks this of the environment at a fork: its threads do not survive one either.
+TOKENIZER_SWITCH = "TOKENIZERS_PARALLELISM"
+_switched: list[bool] = []
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

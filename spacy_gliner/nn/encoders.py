@@ -41,7 +41,5 @@ def _without_instructions(words: Tensor, batch: Batch) -> tuple[Tensor, list[int
     """Only the words of the texts, and how many each has."""
     if not any(batch.instruction_lengths):
         return words, batch.word_lengths
-    texts = [
-        text[skip:] for text, skip in zip(words.split(batch.word_lengths), batch.instruction_lengths, strict=True)
-    ]
+    texts = [text[skip:] for text, skip in zip(words.split(batch.word_lengths), batch.instruction_lengths, strict=True)]
     return torch.cat(texts), [len(text) for text in texts]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..types import Reps, SpanLogits, SpanScore, TokenLogits
-from .layers import perceptron
+from .layers import Perceptron
 
 PAIRS = 4096
 
@@ -32,16 +32,16 @@ class SpanHead(nn.Module):
         super().__init__()
         self.max_width = max_width
         n_hidden = (4 if markers == "markerV0" else 2) * width
-        self.project_start = perceptron(width, n_hidden, width, dropout)
-        self.project_end = perceptron(width, n_hidden, width, dropout)
-        self.out_project: nn.Module = (
-            perceptron(2 * width, n_hidden, width, dropout) if markers == "markerV0" else nn.Linear(2 * width, width)
+        self.project_start = Perceptron(width, n_hidden, width, dropout)
+        self.project_end = Perceptron(width, n_hidden, width, dropout)
+        self.out_project: Perceptron | nn.Linear = (
+            Perceptron(2 * width, n_hidden, width, dropout) if markers == "markerV0" else nn.Linear(2 * width, width)
         )
-        self.project_label = perceptron(width, 4 * width, width, dropout)
+        self.project_label = Perceptron(width, 4 * width, width, dropout)
 
     def forward(self, reps: Reps) -> SpanLogits:
         """Reps -> SpanLogits."""
-        first = self.out_project if isinstance(self.out_project, nn.Linear) else self.out_project[0]
+        first = self.out_project if isinstance(self.out_project, nn.Linear) else self.out_project.first
         by_start, by_end = first.weight.chunk(2, dim=1)
         starts = self.project_start(reps.words).relu() @ by_start.T
         ends = self.project_end(reps.words).relu() @ by_end.T + first.bias
@@ -66,8 +66,8 @@ class SpanHead(nn.Module):
         hidden = starts[:, None] + ends[last.clamp(max=n_words - 1)]
         if isinstance(self.out_project, nn.Linear):
             return hidden @ labels.T
-        _, relu, dropout, second = self.out_project
-        return dropout(relu(hidden)) @ (labels @ second.weight).T + labels @ second.bias
+        second = self.out_project.second
+        return self.out_project.activate(hidden) @ (labels @ second.weight).T + labels @ second.bias
 
 
 class TokenHead(nn.Module):
@@ -83,11 +83,11 @@ class TokenHead(nn.Module):
         self.span_score: SpanScore = span_score
         self.proj_token = nn.Linear(width, 2 * width)
         self.proj_label = nn.Linear(width, 2 * width)
-        self.out_mlp = perceptron(3 * width, 4 * width, 3, dropout)
+        self.out_mlp = Perceptron(3 * width, 4 * width, 3, dropout)
 
     def forward(self, reps: Reps) -> TokenLogits:
         """Reps -> TokenLogits."""
-        first, relu, dropout, second = self.out_mlp
+        first = self.out_mlp.first
         by_word, by_label, by_product = first.weight.chunk(3, dim=1)
         word_sums, word_factors = self.proj_token(reps.words).chunk(2, dim=1)
         label_sums, label_factors = self.proj_label(reps.labels).chunk(2, dim=1)
@@ -105,7 +105,7 @@ class TokenHead(nn.Module):
             products = [_pairs(parts[row][1], parts[row][3], torch.mul) for row in group]
             sums = [_pairs(parts[row][0], parts[row][2], torch.add) for row in group]
             hidden = torch.cat(products) @ by_product.T + torch.cat(sums)
-            blocks.append(second(dropout(relu(hidden))).reshape(-1))
+            blocks.append(self.out_mlp.second(self.out_mlp.activate(hidden)).reshape(-1))
         return TokenLogits(torch.cat(blocks), reps.word_lengths, reps.label_lengths, self.span_score)
 
 

@@ -1,12 +1,31 @@
 """Small layers shared by encoders and heads: the two-layer perceptron, the BiLSTM over ragged words."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
 
-def perceptron(n_in: int, n_hidden: int, n_out: int, dropout: float) -> nn.Sequential:
+class Perceptron(nn.Sequential):
     """Linear - ReLU - Dropout - Linear, the "projection layer" of every GLiNER head."""
-    return nn.Sequential(nn.Linear(n_in, n_hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(n_hidden, n_out))
+
+    def __init__(self, n_in: int, n_hidden: int, n_out: int, dropout: float) -> None:
+        super().__init__(nn.Linear(n_in, n_hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(n_hidden, n_out))
+
+    @property
+    def first(self) -> nn.Linear:
+        """The Linear that reads the input."""
+        return cast(nn.Linear, self[0])
+
+    @property
+    def second(self) -> nn.Linear:
+        """The Linear that gives the output."""
+        return cast(nn.Linear, self[3])
+
+    def activate(self, hidden: Tensor) -> Tensor:
+        """What lies between the two."""
+        activated: Tensor = self[2](self[1](hidden))
+        return activated
 
 
 class BiLSTM(nn.Module):

@@ -76,7 +76,5 @@ def build_network(config: NetworkConfig) -> Network:
     if config.head == "token":
         head = TokenHead(width=config.width, dropout=config.dropout, span_score=config.span_score)
     else:
-        head = SpanHead(
-            width=config.width, max_width=config.max_width, dropout=config.dropout, markers=config.head
-        )
+        head = SpanHead(width=config.width, max_width=config.max_width, dropout=config.dropout, markers=config.head)
     return Network(config, encoder, head).eval()

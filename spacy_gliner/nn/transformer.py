@@ -25,7 +25,7 @@ class Transformer(nn.Module):
         self.config = hugging_face_config(config)
         self.backbone = _encoder(self.config)
         if getattr(self.backbone, "pooler", None) is not None:
-            self.backbone.pooler = None
+            self.backbone.pooler = None  # type: ignore[assignment]  # it would be computed and never read
         self.width = int(self.config.hidden_size)
 
     @property

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-import torch
 from spacy.errors import Errors
 from spacy.language import Language
 from spacy.pipeline import TrainablePipe
@@ -22,14 +21,12 @@ from ..losses import Loss, loss_and_gradient
 from ..ml.architectures import GlinerModel, shim_of
 from ..targets import make_targets
 from ..types import Query, ScoredSpan
-from .labels import Labels, parse_labels, parse_threshold, parse_thresholds, unparse_labels
+from .labels import Labels, parse_device, parse_labels, parse_threshold, parse_thresholds, unparse_labels
 from .tasks import Task
 from .windows import Range, Windows, fit, merge, word_ranges, word_tokens
 
 SampleLabels = Callable[[Sequence[str], Sequence[str], random.Random], list[str]]
 
-# Where the positions of a backbone set no limit, a pass has this many pieces at most.
-UNLIMITED_PIECES = 4096
 # Labels take at most this many pieces of a pass, and never more than half of it; more labels go in several groups.
 PROMPT_PIECES = 512
 # Words that two halves of a window share when it has to be split.
@@ -43,6 +40,7 @@ class Part:
     doc: int
     place: Range
     query: Query
+    n_pieces: int
 
 
 class Extractor(TrainablePipe):
@@ -99,8 +97,7 @@ class Extractor(TrainablePipe):
             "threshold": parse_threshold(threshold),
             "label_thresholds": parse_thresholds(label_thresholds),
         }
-        torch.device("cpu" if device == "auto" else device)  # an unknown device is an error now, not later
-        shim_of(model).device_name = device
+        shim_of(model).device_name = parse_device(device)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -135,9 +132,7 @@ class Extractor(TrainablePipe):
         words = [word_tokens(doc) for doc in docs]
         parts = [part for row, doc in enumerate(docs) for part in self._parts(row, doc, words[row], self._asks(doc))]
         found: list[list[tuple[Range, list[ScoredSpan]]]] = [[] for _ in docs]
-        tokenizer = shim_of(self.model).tokenizer if parts else None
-        sizes = [tokenizer.size(part.query) for part in parts] if tokenizer else []
-        for rows in by_length(sizes, max_pieces=self.max_pieces):
+        for rows in by_length([part.n_pieces for part in parts], max_pieces=self.max_pieces):
             queries = [parts[row].query for row in rows]
             spans = candidates(
                 self.model.predict(queries),
@@ -149,15 +144,11 @@ class Extractor(TrainablePipe):
                 found[parts[row].doc].append((parts[row].place, spans_of_row))
         return [self._decide(*of_doc) for of_doc in zip(found, words, strict=True)]
 
-    def _decide(
-        self, found: list[tuple[Range, list[ScoredSpan]]], words: Sequence[int]
-    ) -> list[ScoredSpan]:
+    def _decide(self, found: list[tuple[Range, list[ScoredSpan]]], words: Sequence[int]) -> list[ScoredSpan]:
         """The best of what the windows of one Doc found, in tokens."""
         in_order = sorted(merge(found), key=lambda span: span[:2])
         kept = drop_overlaps(in_order, nested=self.task.nested, multi_label=self.task.multi_label)
-        return [
-            ScoredSpan(words[start], words[end - 1] + 1, label, score) for start, end, label, score in kept
-        ]
+        return [ScoredSpan(words[start], words[end - 1] + 1, label, score) for start, end, label, score in kept]
 
     def set_annotations(self, docs: Iterable[Doc], scores: Sequence[Sequence[ScoredSpan]]) -> None:
         """Write spans on their Docs."""
@@ -189,7 +180,7 @@ class Extractor(TrainablePipe):
         examples: Iterable[Example],
         *,
         drop: float = 0.0,
-        sgd: Optimizer | None = None,
+        sgd: Optimizer | bool | None = None,
         losses: dict[str, float] | None = None,
     ) -> dict[str, float]:
         """Learn from the Examples that carry this task's gold. `drop` is not used: the network has its own dropout."""
@@ -203,8 +194,8 @@ class Extractor(TrainablePipe):
         queries, gold = [query for query, _ in asked], [spans for _, spans in asked]
         logits, backprop = self.model.begin_update(queries)
         loss, d_scores = loss_and_gradient(logits.scores, make_targets(logits, queries, gold), self.loss)
-        backprop(d_scores)
-        if sgd not in (None, False):
+        backprop(replace(logits, scores=d_scores))
+        if sgd:
             self.finish_update(sgd)
         losses[self.name] += loss
         return losses
@@ -263,14 +254,14 @@ class Extractor(TrainablePipe):
         if not texts or not asks:
             return
         shim = shim_of(self.model)
-        limit = shim.network.max_pieces or UNLIMITED_PIECES
-        sizes = [len(pieces) for pieces in shim.tokenizer.pieces(texts)]
+        sizes = [min(len(pieces), shim.max_word_pieces) for pieces in shim.tokenizer.pieces(texts)]
         windows = list(word_ranges(self.windows(doc), words))
-        for group in (group for ask in asks for group in self._label_groups(ask, limit)):
-            budget = limit - shim.tokenizer.prompt_size(group)
+        for group in (group for ask in asks for group in self._label_groups(ask, shim.max_pieces)):
+            prompt_size = shim.tokenizer.prompt_size(group)
             for window in windows:
-                for place in fit(window, sizes, budget=budget, overlap=SPLIT_OVERLAP):
-                    yield Part(row, place, replace(group, words=texts[place.start : place.end]))
+                for place in fit(window, sizes, budget=shim.max_pieces - prompt_size, overlap=SPLIT_OVERLAP):
+                    query = replace(group, words=texts[place.start : place.end])
+                    yield Part(row, place, query, prompt_size + sum(sizes[place.start : place.end]))
 
     def _label_groups(self, ask: Query, limit: int) -> Iterator[Query]:
         """The labels of an ask, in as few groups as leave the words at least half of a pass."""

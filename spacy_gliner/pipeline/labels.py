@@ -1,9 +1,11 @@
-"""Labels and thresholds as users write them, checked and brought into one form."""
+"""Labels, thresholds and devices as users write them, checked and brought into one form."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-Labels = list[Any] | dict[str, Any]
+import torch
+
+Labels = Any  # list[str | dict[str, str]] | dict[str, str]: checked here, where errors can say what to do
 
 
 class Label(NamedTuple):
@@ -13,7 +15,7 @@ class Label(NamedTuple):
     prompt: str
 
 
-def parse_labels(labels: Labels | tuple[Any, ...]) -> list[Label]:
+def parse_labels(labels: Labels) -> list[Label]:
     """Labels from a list of names and `{"name": …, "description": …}`, or a dict of names and descriptions.
 
     A name that is repeated counts once, where it came first.
@@ -75,3 +77,16 @@ def parse_thresholds(value: Mapping[str, Any] | Iterable[Any]) -> dict[str, floa
             raise ValueError(f"label_thresholds must hold pairs such as ['person', 0.6], got {pair!r}.")
         thresholds[pair[0]] = parse_threshold(pair[1], f"The threshold of label '{pair[0]}'")
     return thresholds
+
+
+def parse_device(device: Any) -> str:
+    """The word "auto", or a device that torch knows and that is there. Raises ValueError for anything else."""
+    if device == "auto":
+        return "auto"
+    try:
+        kind = torch.device(device).type
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"device must be 'auto', 'cpu', 'cuda', 'cuda:0' or 'mps', got {device!r}.") from error
+    if kind == "cuda" and not torch.cuda.is_available() or kind == "mps" and not torch.backends.mps.is_available():
+        raise ValueError(f"The device '{device}' is not there: torch finds no {kind}. Use 'auto' or 'cpu'.")
+    return str(device)

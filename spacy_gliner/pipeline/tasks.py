@@ -13,9 +13,20 @@ from .labels import Label
 class Task(Protocol):
     """One use of a network. Positions of spans are tokens of the Doc."""
 
-    spans_key: str
-    nested: bool
-    multi_label: bool
+    @property
+    def spans_key(self) -> str:
+        """The span group that results are written to."""
+        ...
+
+    @property
+    def nested(self) -> bool:
+        """Whether spans may contain others."""
+        ...
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether the same words may have several labels."""
+        ...
 
     def asks(self, doc: Doc, labels: Sequence[Label]) -> list[Query]:
         """Queries without words: the `Extractor` fills in those of every window."""

@@ -90,7 +90,7 @@ def fit(window: Range, sizes: Sequence[int], *, budget: int, overlap: int) -> It
     """Split a window whose words take more pieces than the budget, into ranges that overlap.
 
     sizes: Pieces of every word of the Doc.
-    budget: Pieces that fit beside the prompt; a longer word counts as this many.
+    budget: Pieces that fit beside the prompt; no word has more.
     overlap: Words that neighbours share, where the budget leaves room for that.
 
     sizes 1 1 1 1 1, budget 3, overlap 1 -> [0:3], [2:5]
@@ -98,8 +98,8 @@ def fit(window: Range, sizes: Sequence[int], *, budget: int, overlap: int) -> It
     start = window.start
     while True:
         end, used = start, 0
-        while end < window.end and used + min(sizes[end], budget) <= budget:
-            used += min(sizes[end], budget)
+        while end < window.end and used + sizes[end] <= budget:
+            used += sizes[end]
             end += 1
         yield Range(start, end)
         if end == window.end:

@@ -48,6 +48,4 @@ def configure_sample_labels(
             f"sample_labels needs max_labels >= 1, max_negatives >= 0 and 0 <= drop < 1, "
             f"got {max_labels=}, {max_negatives=}, {drop=}."
         )
-    return partial(
-        sample_labels, max_labels=max_labels, max_negatives=max_negatives, drop=drop, shuffle=shuffle
-    )
+    return partial(sample_labels, max_labels=max_labels, max_negatives=max_negatives, drop=drop, shuffle=shuffle)
