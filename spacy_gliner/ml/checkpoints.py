@@ -4,8 +4,6 @@ What foreign files call things is kept in tables. Where a folder comes from is t
 """
 
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from torch import Tensor
 
 from ..batching import PieceTokenizer
 from ..nn.network import HeadName, Network, NetworkConfig, build_network
+from .folders import whole_or_nothing
 
 CONFIG_FILE = "gliner_config.json"
 WEIGHT_FILES = ("model.safetensors", "model.fp16.safetensors", "model.bf16.safetensors", "pytorch_model.bin")
@@ -92,20 +91,13 @@ def write_checkpoint(checkpoint: Checkpoint, folder: Path, *, half: bool = False
 
     half: Store the weights as fp16.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
-    try:
-        state = {_their_name(name): tensor for name, tensor in network_weights(checkpoint.network).items()}
-        if half:
-            state = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    state = {_their_name(name): tensor for name, tensor in network_weights(checkpoint.network).items()}
+    if half:
+        state = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    with whole_or_nothing(folder) as scratch:
         save_file(state, scratch / "model.safetensors", metadata={"format": "pt"})
         (scratch / CONFIG_FILE).write_text(json.dumps(_their_config(checkpoint), indent=2) + "\n", encoding="utf8")
         _write_tokenizer(checkpoint, scratch)
-        folder.mkdir(exist_ok=True)
-        for path in scratch.iterdir():
-            path.replace(folder / path.name)
-    finally:
-        shutil.rmtree(scratch)
 
 
 def network_weights(network: Network) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from spacy.language import Language
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
-from spacy.util import minibatch
+from spacy.util import ensure_path, minibatch
 from spacy.vocab import Vocab
 from thinc.api import Optimizer
 
@@ -19,6 +19,7 @@ from ..batching import by_length
 from ..decoding import candidates, drop_overlaps
 from ..losses import Loss, loss_and_gradient
 from ..ml.architectures import GlinerModel, shim_of
+from ..ml.folders import whole_or_nothing
 from ..targets import make_targets
 from ..types import Query, ScoredSpan
 from .labels import Labels, parse_device, parse_labels, parse_threshold, parse_thresholds, unparse_labels
@@ -226,9 +227,9 @@ class Extractor(TrainablePipe):
         raise NotImplementedError(Errors.E931.format(parent="Extractor", method="get_loss", name=self.name))
 
     def to_disk(self, path: Any, *, exclude: Iterable[str] = ()) -> None:
-        """Save to a folder. The weights are there before anything is written."""
-        shim_of(self.model).network  # noqa: B018
-        super().to_disk(path, exclude=exclude)
+        """Save to a folder: everything or, after an error, nothing."""
+        with whole_or_nothing(ensure_path(path)) as scratch:
+            super().to_disk(scratch, exclude=exclude)
 
     def _observed_labels(self, get_examples: Callable[[], Iterable[Example]]) -> list[str]:
         gold = (self.task.gold(example) for example in islice(get_examples(), 1000))
@@ -310,7 +311,8 @@ class Extractor(TrainablePipe):
     def _training_ask(self, doc: Doc, gold_labels: Sequence[str]) -> Query:
         """The labels drawn for a Doc: some of its gold and some that are absent."""
         described = {label.name: label for label in parse_labels(self.cfg["labels"])}
-        pool = [label.name for label in parse_labels(doc._.gliner_labels or self.cfg["labels"])]
+        own = doc._.gliner_labels
+        pool = [label.name for label in parse_labels(self.cfg["labels"] if own is None else own)]
         drawn = self.sample_labels(list(dict.fromkeys(gold_labels)), pool, self.rng)
         (ask,) = self.task.asks(doc, [described.get(name, parse_labels([name])[0]) for name in drawn])
         return ask

@@ -1,0 +1,51 @@
+"""Fixtures that every directory uses. All of them are built here, from random numbers: nothing is downloaded."""
+
+from pathlib import Path
+
+import pytest
+import spacy
+
+from spacy_gliner.ml.checkpoints import write_checkpoint
+
+from .tiny import save_tiny_backbone, tiny_deberta, tiny_network_checkpoint
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory) -> Path:
+    """The folder of a checkpoint with a token head on a BERT that reads at most 128 pieces."""
+    folder = tmp_path_factory.mktemp("checkpoints") / "token"
+    write_checkpoint(tiny_network_checkpoint(), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_span_checkpoint(tmp_path_factory) -> Path:
+    """The folder of a checkpoint with a span head, up to five words, on a DeBERTa without position limit."""
+    folder = tmp_path_factory.mktemp("checkpoints") / "span"
+    write_checkpoint(tiny_network_checkpoint(tiny_deberta(), head="markerV0"), folder)
+    return folder
+
+
+@pytest.fixture(params=["tiny_checkpoint", "tiny_span_checkpoint"])
+def any_checkpoint(request) -> Path:
+    """The folder of each of the two checkpoints."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="session")
+def tiny_backbone(tmp_path_factory) -> Path:
+    """The folder of a BERT with its tokenizer, to put new heads on."""
+    return save_tiny_backbone(tmp_path_factory.mktemp("backbone"))
+
+
+@pytest.fixture
+def make_nlp(tiny_checkpoint):
+    """A function that makes a blank English pipeline with a `gliner_ner` from a checkpoint's folder."""
+
+    def make(labels=("person", "company", "city"), checkpoint=tiny_checkpoint, **config):
+        nlp = spacy.blank("en")
+        source = {"name": str(checkpoint)}
+        nlp.add_pipe("gliner_ner", config={"labels": list(labels), "model": {"source": source}, **config})
+        return nlp
+
+    return make
