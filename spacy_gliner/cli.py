@@ -95,6 +95,18 @@ def benchmark_cli(
             output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf8")
 
 
+@app.command("export")
+def export(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="As --model of extract.")],
+    folder: Annotated[Path, typer.Argument(help="Where to write the checkpoint.")],
+    half: Annotated[bool, typer.Option("--half", help="Store the weights as fp16.")] = False,
+) -> None:
+    """Write a network as a published GLiNER checkpoint, which the reference library reads too."""
+    with one_line_errors():
+        gliner_pipes(load_pipeline(model, "en"))[0].to_checkpoint(folder, half=half)
+        typer.echo(f"Wrote {folder}.")
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Print what a user can put right as one line on standard error, and exit with 1."""

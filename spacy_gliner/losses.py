@@ -40,7 +40,8 @@ def focal_loss(
     loss = binary_cross_entropy_with_logits(logits, target, reduction="none")
     if gamma > 0:
         probs = logits.sigmoid()
-        loss = loss * (1 - (probs * target + (1 - probs) * (1 - target))) ** gamma
+        wrong = 1 - (probs * target + (1 - probs) * (1 - target))
+        loss = loss * wrong.clamp(min=1e-6) ** gamma  # at 0 the slope of a root is infinite
     if alpha >= 0:
         loss = loss * (alpha * target + (1 - alpha) * (1 - target))
     return loss.sum() if reduction == "sum" else loss.sum() / max(loss.numel(), 1)

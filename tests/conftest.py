@@ -4,10 +4,16 @@ from pathlib import Path
 
 import pytest
 import spacy
+from hypothesis import settings
 
 from spacy_gliner.ml.checkpoints import write_checkpoint
 
 from .tiny import save_tiny_backbone, tiny_deberta, tiny_network_checkpoint
+
+# The same examples every time, and no clock: a busy machine is no bug. `--hypothesis-profile=search` looks for more.
+settings.register_profile("same", deadline=None, derandomize=True, max_examples=50)
+settings.register_profile("search", deadline=None, max_examples=2000)
+settings.load_profile("same")
 
 
 @pytest.fixture(scope="session")

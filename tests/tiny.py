@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import Tensor
-from transformers import BertConfig, BertModel, DebertaV2Config, PreTrainedTokenizerFast
+from transformers import BertConfig, BertModel, DebertaV2Config, ModernBertConfig, PreTrainedTokenizerFast
 
 from spacy_gliner.batching import PieceTokenizer, collate
 from spacy_gliner.ml.checkpoints import Checkpoint
@@ -83,6 +83,24 @@ def tiny_deberta(**settings) -> dict:
             "position_buckets": 16,
             "share_att_key": True,
             "norm_rel_ebd": "layer_norm",
+            "pad_token_id": 0,
+            **settings,
+        }
+    ).to_dict()
+
+
+def tiny_modernbert(**settings) -> dict:
+    """The configuration of a ModernBERT: rotary positions, local and global attention in turn."""
+    return ModernBertConfig(
+        **{
+            "vocab_size": tiny_tokenizer().get_vocab_size(),
+            "hidden_size": 32,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 4,
+            "intermediate_size": 48,
+            "local_attention": 8,
+            "max_position_embeddings": 256,
+            "initializer_range": 0.2,
             "pad_token_id": 0,
             **settings,
         }

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -19,29 +19,16 @@ from ..batching import by_length
 from ..decoding import candidates, drop_overlaps
 from ..losses import Loss, loss_and_gradient
 from ..ml.architectures import GlinerModel, shim_of
+from ..ml.checkpoints import write_checkpoint
 from ..ml.folders import whole_or_nothing
 from ..targets import make_targets
 from ..types import Query, ScoredSpan
 from .labels import Labels, parse_device, parse_labels, parse_threshold, parse_thresholds, unparse_labels
+from .parts import Part, parts
 from .tasks import Task
-from .windows import Range, Windows, fit, merge, word_ranges, word_tokens
+from .windows import Range, Windows, merge, word_ranges, word_tokens
 
 SampleLabels = Callable[[Sequence[str], Sequence[str], random.Random], list[str]]
-
-# Labels take at most this many pieces of a pass, and never more than half of it; more labels go in several groups.
-PROMPT_PIECES = 512
-# Words that two halves of a window share when it has to be split.
-SPLIT_OVERLAP = 24
-
-
-@dataclass(frozen=True)
-class Part:
-    """A query about one range of words of one Doc."""
-
-    doc: int
-    place: Range
-    query: Query
-    n_pieces: int
 
 
 class Extractor(TrainablePipe):
@@ -117,6 +104,8 @@ class Extractor(TrainablePipe):
 
     def add_label(self, label: str | dict[str, str]) -> int:
         """Add a label; 0 if it is there already, otherwise 1."""
+        if label in self.labels:
+            return 0
         labels = parse_labels([*self.cfg["labels"], label])
         added = len(labels) - len(self.cfg["labels"])
         self.cfg["labels"] = unparse_labels(labels)
@@ -131,10 +120,10 @@ class Extractor(TrainablePipe):
         """
         docs = list(docs)
         words = [word_tokens(doc) for doc in docs]
-        parts = [part for row, doc in enumerate(docs) for part in self._parts(row, doc, words[row], self._asks(doc))]
+        asked = [part for row, doc in enumerate(docs) for part in self._parts(row, doc, words[row], self._asks(doc))]
         found: list[list[tuple[Range, list[ScoredSpan]]]] = [[] for _ in docs]
-        for rows in by_length([part.n_pieces for part in parts], max_pieces=self.max_pieces):
-            queries = [parts[row].query for row in rows]
+        for rows in by_length([part.n_pieces for part in asked], max_pieces=self.max_pieces):
+            queries = [asked[row].query for row in rows]
             spans = candidates(
                 self.model.predict(queries),
                 queries,
@@ -142,7 +131,7 @@ class Extractor(TrainablePipe):
                 label_thresholds=self.cfg["label_thresholds"],
             )
             for row, spans_of_row in zip(rows, spans, strict=True):
-                found[parts[row].doc].append((parts[row].place, spans_of_row))
+                found[asked[row].doc].append((asked[row].place, spans_of_row))
         return [self._decide(*of_doc) for of_doc in zip(found, words, strict=True)]
 
     def _decide(self, found: list[tuple[Range, list[ScoredSpan]]], words: Sequence[int]) -> list[ScoredSpan]:
@@ -231,6 +220,10 @@ class Extractor(TrainablePipe):
         with whole_or_nothing(ensure_path(path)) as scratch:
             super().to_disk(scratch, exclude=exclude)
 
+    def to_checkpoint(self, folder: Any, *, half: bool = False) -> None:
+        """Write the network as a GLiNER checkpoint, which this and the reference library read; `half` for fp16."""
+        write_checkpoint(shim_of(self.model).checkpoint(), ensure_path(folder), half=half)
+
     def _observed_labels(self, get_examples: Callable[[], Iterable[Example]]) -> list[str]:
         gold = (self.task.gold(example) for example in islice(get_examples(), 1000))
         return list(dict.fromkeys(span.label for spans in gold for span in spans or ()))
@@ -249,42 +242,11 @@ class Extractor(TrainablePipe):
         return self.task.asks(doc, labels)
 
     def _parts(self, row: int, doc: Doc, words: Sequence[int], asks: Iterable[Query]) -> Iterator[Part]:
-        """Every ask, in groups of labels, about every window of a Doc."""
-        texts = tuple(doc[word].text for word in words)
+        """Every ask about every window of a Doc."""
         asks = [ask for ask in asks if ask.labels]
-        if not texts or not asks:
-            return
-        shim = shim_of(self.model)
-        sizes = [min(len(pieces), shim.max_word_pieces) for pieces in shim.tokenizer.pieces(texts)]
-        windows = list(word_ranges(self.windows(doc), words))
-        for group in (group for ask in asks for group in self._label_groups(ask, shim.max_pieces)):
-            prompt_size = shim.tokenizer.prompt_size(group)
-            for window in windows:
-                for place in fit(window, sizes, budget=shim.max_pieces - prompt_size, overlap=SPLIT_OVERLAP):
-                    query = replace(group, words=texts[place.start : place.end])
-                    yield Part(row, place, query, prompt_size + sum(sizes[place.start : place.end]))
-
-    def _label_groups(self, ask: Query, limit: int) -> Iterator[Query]:
-        """The labels of an ask, in as few groups as leave the words at least half of a pass."""
-        tokenizer = shim_of(self.model).tokenizer
-        budget = min(limit // 2, PROMPT_PIECES)
-        bare = tokenizer.prompt_size(replace(ask, labels=(), prompts=()))
-        sizes = [1 + len(pieces) for pieces in tokenizer.pieces(ask.label_prompts)]
-        n_groups = max(1, -(-sum(sizes) // max(budget - bare, 1)))
-        first = 0
-        target = sum(sizes) / n_groups
-        while first < len(sizes):
-            last, used = first, bare
-            while last < len(sizes) and used + sizes[last] <= budget and (used - bare < target or last == first):
-                used += sizes[last]
-                last += 1
-            if last == first:
-                raise ValueError(
-                    f"The label '{ask.label_prompts[first][:60]}…' is {sizes[first]} pieces long; with this network "
-                    f"labels may have {budget - bare} at most. Say it in fewer words."
-                )
-            yield replace(ask, labels=ask.labels[first:last], prompts=ask.label_prompts[first:last])
-            first = last
+        if words and asks:
+            windows = list(word_ranges(self.windows(doc), words))
+            yield from parts(row, doc, words, windows, asks, shim_of(self.model))
 
     def _training_queries(self, example: Example) -> Iterator[tuple[Query, list[ScoredSpan]]]:
         """The windows of an Example with the labels drawn for each, and their gold spans in words of the window."""

@@ -1,0 +1,76 @@
+"""What goes into a pass together: groups of labels that fit, and ranges of words that fit beside them."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from spacy.tokens import Doc
+
+from ..batching import PieceTokenizer
+from ..ml.shim import GlinerShim
+from ..types import Query
+from .windows import Range, fit
+
+# Labels take at most this many pieces of a pass, and never more than half of it; more labels go in several groups.
+PROMPT_PIECES = 512
+# Words that two halves of a window share when it has to be split.
+SPLIT_OVERLAP = 24
+
+
+@dataclass(frozen=True)
+class Part:
+    """A query about one range of words of one Doc, and how many pieces it takes."""
+
+    doc: int
+    place: Range
+    query: Query
+    n_pieces: int
+
+
+def parts(
+    row: int,
+    doc: Doc,
+    words: Sequence[int],
+    windows: Sequence[Range],
+    asks: Iterable[Query],
+    shim: GlinerShim,
+) -> Iterator[Part]:
+    """Every ask, in groups of labels, about every window of a Doc.
+
+    row: Where the Doc stands among those of a batch.
+    words: The tokens of the Doc that are words.
+    windows: Ranges of these words.
+    asks: Queries without words.
+    shim: The network whose tokenizer and limits count.
+    """
+    texts = tuple(doc[word].text for word in words)
+    sizes = [min(len(pieces), shim.max_word_pieces) for pieces in shim.tokenizer.pieces(texts)]
+    for group in (group for ask in asks for group in label_groups(ask, shim.tokenizer, shim.max_pieces)):
+        prompt_size = shim.tokenizer.prompt_size(group)
+        for window in windows:
+            for place in fit(window, sizes, budget=shim.max_pieces - prompt_size, overlap=SPLIT_OVERLAP):
+                query = replace(group, words=texts[place.start : place.end])
+                yield Part(row, place, query, prompt_size + sum(sizes[place.start : place.end]))
+
+
+def label_groups(ask: Query, tokenizer: PieceTokenizer, max_pieces: int) -> Iterator[Query]:
+    """The labels of an ask in their order, in groups of about the same size that leave the words half of a pass.
+
+    Raises ValueError for a label that is too long for a group of its own.
+    """
+    bare = tokenizer.prompt_size(replace(ask, labels=(), prompts=()))
+    room = min(max_pieces // 2, PROMPT_PIECES) - bare
+    sizes = [1 + len(pieces) for pieces in tokenizer.pieces(ask.label_prompts)]
+    fair_share = sum(sizes) / max(1, -(-sum(sizes) // max(room, 1)))
+    first = 0
+    while first < len(sizes):
+        if sizes[first] > room:
+            raise ValueError(
+                f"The label '{ask.label_prompts[first][:60]}…' is {sizes[first]} pieces long; with this network labels "
+                f"may have {room} at most. Say it in fewer words."
+            )
+        last, used = first, 0
+        while last < len(sizes) and used + sizes[last] <= room and used < fair_share:
+            used += sizes[last]
+            last += 1
+        yield replace(ask, labels=ask.labels[first:last], prompts=ask.label_prompts[first:last])
+        first = last

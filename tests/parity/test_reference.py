@@ -1,0 +1,118 @@
+"""Equal logits and equal entities with the reference library, on tiny random networks of every kind that we load."""
+
+import numpy as np
+import pytest
+import torch
+
+from spacy_gliner.batching import collate
+from spacy_gliner.losses import focal_loss
+from spacy_gliner.ml.checkpoints import read_checkpoint
+from spacy_gliner.targets import make_targets
+from spacy_gliner.types import Query, ScoredSpan
+
+from ..tiny import tiny_bert, tiny_deberta, tiny_modernbert
+from .reference import ask, assert_entities_equal, assert_logits_equal, build_reference, reference_logits
+
+NETWORKS = {
+    "deberta markerV0": (tiny_deberta, {"span_mode": "markerV0"}),
+    "deberta marker": (tiny_deberta, {"span_mode": "marker"}),
+    "deberta token": (tiny_deberta, {"span_mode": "token_level"}),
+    "deberta without projection": (tiny_deberta, {"span_mode": "markerV0", "hidden_size": 32}),
+    "bert without lstm": (tiny_bert, {"span_mode": "markerV0", "num_rnn_layers": 0}),
+    "bert with two lstm layers": (tiny_bert, {"span_mode": "marker", "num_rnn_layers": 2}),
+    "bert token": (tiny_bert, {"span_mode": "token_level"}),
+    "bert token without lstm": (tiny_bert, {"span_mode": "token_level", "num_rnn_layers": 0}),
+    "modernbert markerV0": (tiny_modernbert, {"span_mode": "markerV0"}),
+    "modernbert token with two lstm layers": (tiny_modernbert, {"span_mode": "token_level", "num_rnn_layers": 2}),
+    "bert with other markers": (tiny_bert, {"span_mode": "markerV0", "ent_token": "[LABEL]", "sep_token": "[TEXT]"}),
+    "bert with a fuser that is never used": (
+        tiny_bert,
+        {"span_mode": "markerV0", "post_fusion_schema": "l2l-l2t", "num_post_fusion_layers": 1},
+    ),
+}
+TEXTS = [
+    "Bill Gates founded Microsoft in April 1975 together with Paul Allen.",
+    "Paris",
+    "",
+    "state-of-the-art models -- e.g. GPT-4, BERT_base -- run on 8xA100s!",
+    "   The réunion was in São Paulo; 北京大学 (in Berlin) isn't   there?\n",
+    "Marie Curie worked with Pierre Curie at the University of Paris, and later, in 1911, she met Ada in New York.",
+]
+LABELS = {
+    "three": ["person", "company", "city"],
+    "one": ["person"],
+    "one as a string": "company",
+    "repeated": ["city", "person", "city"],
+    "of several words": ["a person who founded a company", "city"],
+    "many": [f"label {number}" for number in range(12)],
+    "per text": [["person"], ["city", "date"], ["x"], ["product", "model", "place"], ["city"], ["person", "place"]],
+    "described": {"PER": "a person or a name", "ORG": "company, university or bank"},
+}
+
+
+@pytest.fixture(scope="module", params=list(NETWORKS))
+def pair(request, tmp_path_factory):
+    """A network of the reference, and what we read from the folder that it saved."""
+    backbone, settings = NETWORKS[request.param]
+    model = build_reference(tmp_path_factory.mktemp("tokenizer"), backbone(), **settings)
+    folder = tmp_path_factory.mktemp("reference")
+    model.save_pretrained(folder, safe_serialization="bert" in request.param)
+    return model, read_checkpoint(folder)
+
+
+@pytest.mark.parametrize("labels", LABELS.values(), ids=list(LABELS))
+def test_logits_equal_the_reference(pair, labels):
+    model, checkpoint = pair
+    assert_logits_equal(checkpoint, ask(TEXTS, labels), reference_logits(model, TEXTS, labels))
+
+
+@pytest.mark.parametrize("labels", ["three", "per text", "described"])
+@pytest.mark.parametrize("flat_ner, multi_label", [(True, False), (False, False), (True, True), (False, True)])
+@pytest.mark.parametrize("share", [0.1, 0.6])
+def test_entities_equal_the_reference(pair, labels, flat_ner, multi_label, share):
+    model, checkpoint = pair
+    labels = LABELS[labels]
+    possible = model.inference(TEXTS, labels, threshold=0.01, flat_ner=False, multi_label=True)
+    threshold = np.quantile([entity["score"] for entities in possible for entity in entities], share)
+    mode = {"threshold": round(float(threshold), 3), "flat_ner": flat_ner, "multi_label": multi_label}
+    theirs = model.inference(TEXTS, labels, **mode)
+    assert sum(map(len, theirs)) > 1
+    assert_entities_equal(checkpoint, ask(TEXTS, labels), theirs, **mode)
+
+
+EXAMPLES = [
+    {
+        "tokenized_text": "Bill Gates founded Microsoft in April 1975 with Paul Allen .".split(),
+        "ner": [[0, 1, "person"], [3, 3, "company"], [8, 9, "person"], [0, 9, "date"]],
+        "ner_labels": ["person", "company", "city", "date"],
+    },
+    {
+        "tokenized_text": "Marie Curie worked in Paris".split(),
+        "ner": [[4, 4, "city"], [0, 1, "person"]],
+        "ner_labels": ["city", "person", "other"],
+    },
+]
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"alpha": 0.75, "gamma": 2.0}, {"smoothing": 0.1}], ids=["plain", "focal", "smoothed"]
+)
+def test_losses_and_gradients_equal_the_reference(pair, settings):
+    model, checkpoint = pair
+    collator = model.data_collator_class(model.config, data_processor=model.data_processor, prepare_labels=True)
+    options = {"alpha": -1, "gamma": 0, **settings, "label_smoothing": settings.get("smoothing", 0.0), "reduction": "sum"}
+    options.pop("smoothing", None)
+    model.eval().zero_grad()
+    theirs = model.model(**collator(EXAMPLES), **options).loss
+    theirs.backward()
+    queries = [Query(tuple(row["tokenized_text"]), tuple(row["ner_labels"])) for row in EXAMPLES]
+    gold = [[ScoredSpan(start, end + 1, label, 1.0) for start, end, label in row["ner"]] for row in EXAMPLES]
+    network = checkpoint.network
+    network.zero_grad()
+    logits = network(collate(queries, checkpoint.tokenizer))
+    ours = focal_loss(logits.scores, make_targets(logits, queries, gold), **settings, reduction="sum")
+    ours.backward()
+    assert float(ours.detach()) == pytest.approx(float(theirs.detach()), rel=1e-4)
+    their_embedding = model.model.token_rep_layer.bert_layer.model.get_input_embeddings().weight.grad
+    our_embedding = network.encoder.transformer.backbone.get_input_embeddings().weight.grad
+    torch.testing.assert_close(our_embedding, their_embedding, atol=1e-3 * float(their_embedding.abs().max()), rtol=0)

@@ -1,0 +1,123 @@
+"""Targets are the inverse of decoding."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spacy_gliner.decoding import candidates, drop_overlaps, valid_spans
+from spacy_gliner.targets import IGNORE, make_targets
+from spacy_gliner.types import Query, ScoredSpan, SpanLogits, TokenLogits
+
+LABELS = ("person", "company", "city")
+WIDTH = 4
+
+
+def query_of(n_words, labels=LABELS):
+    return Query(("word",) * n_words, tuple(labels))
+
+
+def span_logits(asked, width=WIDTH):
+    sizes = [len(query.words) * width * len(query.labels) for query in asked]
+    return SpanLogits(torch.zeros(sum(sizes)), *lengths(asked), width)
+
+
+def token_logits(asked, span_score="minimum"):
+    sizes = [len(query.words) * len(query.labels) * 3 for query in asked]
+    return TokenLogits(torch.zeros(sum(sizes)), *lengths(asked), span_score)
+
+
+def lengths(asked):
+    return [len(query.words) for query in asked], [len(query.labels) for query in asked]
+
+
+def certain(logits, target):
+    """Logits that say with certainty what the targets say."""
+    return type(logits)(**{**vars(logits), "scores": (target - 0.5) * 40})
+
+
+@st.composite
+def queries_with_gold(draw, overlapping):
+    """Queries with spans of their words; those of one label share no word, unless `overlapping`."""
+    asked, gold = [], []
+    for _ in range(draw(st.integers(1, 3))):
+        query = query_of(draw(st.integers(0, 7)), draw(st.lists(st.sampled_from(LABELS), unique=True)))
+        spans = []
+        for label in query.labels:
+            for start, end in draw(pairs(len(query.words))):
+                span = ScoredSpan(start, end, label, 1.0)
+                if overlapping or not any(span.start < other.end and other.start < span.end for other in spans if other.label == label):
+                    spans.append(span)
+        asked.append(query)
+        gold.append(sorted(spans))
+    return asked, gold
+
+
+def pairs(n_words):
+    possible = [(a, b) for a in range(n_words) for b in range(a + 1, n_words + 1)]
+    return st.lists(st.sampled_from(possible), unique=True, max_size=4) if possible else st.just([])
+
+
+@given(queries_with_gold(overlapping=False), st.sampled_from(["minimum", "mean"]))
+def test_decoding_inverts_the_targets_of_a_token_head(case, span_score):
+    asked, gold = case
+    logits = token_logits(asked, span_score)
+    found = candidates(certain(logits, make_targets(logits, asked, gold)), asked)
+    for spans, expected in zip(found, gold, strict=True):
+        kept = [span for label in LABELS for span in drop_overlaps(span for span in spans if span.label == label)]
+        assert sorted(kept) == expected
+
+
+@given(queries_with_gold(overlapping=True))
+def test_decoding_inverts_the_targets_of_a_span_head(case):
+    asked, gold = case
+    logits = span_logits(asked)
+    found = candidates(certain(logits, make_targets(logits, asked, gold)), asked)
+    for spans, expected in zip(found, gold, strict=True):
+        assert sorted(spans) == [span for span in expected if span.end - span.start <= WIDTH]
+
+
+@given(queries_with_gold(overlapping=True))
+def test_targets_mean_nothing_exactly_where_spans_pass_the_end(case):
+    asked, gold = case
+    logits = span_logits(asked)
+    for query, block in zip(asked, logits.per_query(make_targets(logits, asked, gold)), strict=True):
+        ignored = ~valid_spans(len(query.words), WIDTH)[:, :, None].expand(block.shape)
+        assert torch.equal(block == IGNORE, ignored)
+
+
+def test_targets_of_a_small_text():
+    asked, gold = [query_of(3, ["city", "person"])], [[ScoredSpan(1, 3, "person", 1.0)]]
+    (block,) = span_logits(asked, 2).per_query(make_targets(span_logits(asked, 2), asked, gold))
+    assert block.tolist() == [[[0, 0], [0, 0]], [[0, 0], [0, 1]], [[0, 0], [-1, -1]]]
+    (block,) = token_logits(asked).per_query(make_targets(token_logits(asked), asked, gold))
+    assert block[:, 0].eq(0).all()
+    assert block[:, 1].tolist() == [[0, 0, 0], [1, 0, 1], [0, 1, 1]]
+
+
+@pytest.mark.parametrize("make_logits", [span_logits, token_logits])
+def test_gold_of_labels_that_are_not_asked_is_left_out(make_logits):
+    asked = [query_of(3, ["city"])]
+    logits = make_logits(asked)
+    target = make_targets(logits, asked, [[ScoredSpan(0, 1, "person", 1.0)]])
+    assert torch.equal(target, make_targets(logits, asked, [[]]))
+    assert not (target > 0).any()
+
+
+def test_spans_that_are_too_wide_are_left_out():
+    asked = [query_of(6, ["city"])]
+    logits = span_logits(asked)
+    target = make_targets(logits, asked, [[ScoredSpan(0, WIDTH + 1, "city", 1.0)]])
+    assert torch.equal(target, make_targets(logits, asked, [[]]))
+
+
+@pytest.mark.parametrize("make_logits", [span_logits, token_logits])
+def test_there_must_be_gold_for_every_query(make_logits):
+    asked = [query_of(3), query_of(2)]
+    with pytest.raises(ValueError):
+        make_targets(make_logits(asked), asked, [[]])
+
+
+def test_other_logits_are_a_type_error():
+    with pytest.raises(TypeError, match="Can't make targets for Tensor"):
+        make_targets(torch.zeros(3), [], [])
