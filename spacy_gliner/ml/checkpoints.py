@@ -184,6 +184,8 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
         raise ValueError(f"{path} can't be read; is it truncated or damaged? Fetch it again. ({error})") from error
     except Exception as error:  # torch raises UnpicklingError subclasses for code in the file
         raise ValueError(f"{path} holds more than weights and is not loaded: {error}") from error
+    if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        raise ValueError(f"{path} does not hold weights by their names, as a GLiNER checkpoint does.")
     return {
         name.replace("_orig_mod.", ""): tensor.float() if tensor.is_floating_point() else tensor
         for name, tensor in state.items()

@@ -21,6 +21,8 @@ from .windows import Windows
 
 logger = logging.getLogger("spacy_gliner")
 
+BLOCKED = 3  # the `ent_iob` of a token that begins an entity; without a type, of one that must not be in any
+
 DEFAULT_CONFIG = Config().from_str("""
 [gliner_ner]
 labels = []
@@ -144,11 +146,20 @@ class Entities:
         attrs = {"scores": [span.score for span in spans], "component": "gliner_ner"}
         doc.spans[self.spans_key] = SpanGroup(doc, name=self.spans_key, attrs=attrs, spans=group)
         if self.annotate_ents:
-            new = [Span(doc, span.start, span.end, label=span.label) for span in drop_overlaps(spans)]
-            first, second = (new, list(doc.ents)) if self.overwrite_ents else (list(doc.ents), new)
-            taken = {token for span in first for token in range(span.start, span.end)}
-            room = [span for span in second if taken.isdisjoint(range(span.start, span.end))]
-            doc.set_ents(sorted([*first, *room]), default="outside")
+            self._annotate_ents(doc, [Span(doc, span.start, span.end, span.label) for span in drop_overlaps(spans)])
+
+    def _annotate_ents(self, doc: Doc, new: list[Span]) -> None:
+        """Bring new entities together with those that are there. Blocked tokens (`Doc.set_ents`) stay without one."""
+        first, second = (new, list(doc.ents)) if self.overwrite_ents else (list(doc.ents), new)
+        blocked = [doc[token.i : token.i + 1] for token in doc if token.ent_iob == BLOCKED and not token.ent_type]
+        taken = {span.start for span in blocked}
+        kept = []
+        for span in [*first, *second]:
+            tokens = range(span.start, span.end)
+            if taken.isdisjoint(tokens):
+                kept.append(span)
+                taken.update(tokens)
+        doc.set_ents(kept, blocked=blocked, default="outside")
 
 
 register_extensions()

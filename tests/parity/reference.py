@@ -49,8 +49,8 @@ def build_reference(folder: Path, backbone: dict, *, seed: int = 0, **settings) 
         scores = reference_logits(model, ["Bill Gates founded Microsoft in Seattle .", "Paris"], ["person", "city"])
         if is_token:
             last.bias -= scores.mean(dim=(0, 1, 2))
-        last.weight *= 2 / scores.std()
-        last.bias *= 2 / scores.std()
+        last.weight *= 1.5 / scores.std()
+        last.bias *= 1.5 / scores.std()
     return model
 
 

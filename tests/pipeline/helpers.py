@@ -2,6 +2,7 @@
 
 import math
 import multiprocessing
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -82,16 +83,12 @@ def stub_network(nlp: Language, find: Finder, *, width: int = 12, name: str = "g
     return seen
 
 
-def find_planted(query: Query, whole: float = 0.9, torn: float = 0.99) -> Iterator[ScoredSpan]:
-    """Finds runs of the words `B I I …`. Where a window tears one, its visible part scores even higher."""
-    start = None
-    for row, word in enumerate((*query.words, "O")):
-        if start is not None and word != "I":
-            torn_here = query.words[start] == "I" or (row == len(query.words) and query.words[-1] != "E")
-            yield ScoredSpan(start, row, query.labels[0], torn if torn_here else whole)
-            start = None
-        if word == "B" or (word == "I" and row == 0):
-            start = row
+def find_planted(query: Query) -> Iterator[ScoredSpan]:
+    """Finds runs of the words `B I I …`. A run at the border of a window, perhaps torn there, scores even higher."""
+    letters = "".join(query.words)
+    for run in re.finditer("[BI]I*", letters):
+        at_border = run.start() == 0 or run.end() == len(letters)
+        yield ScoredSpan(run.start(), run.end(), query.labels[0], 0.99 if at_border else 0.9)
 
 
 @contextmanager

@@ -141,7 +141,7 @@ def test_a_label_that_would_fill_a_pass_is_an_error_that_names_it(make_nlp):
 def test_a_label_of_a_doc_that_would_fill_a_pass_is_an_error_that_names_it(make_nlp):
     nlp = make_nlp()
     doc = nlp.make_doc(TEXT)
-    doc._.gliner_labels = ["z" * 300]
+    doc._.gliner_labels = ["z" * 90]
     with pytest.raises(ValueError, match="The label 'zzzz"):
         nlp(doc)
 
@@ -152,7 +152,7 @@ def test_every_one_of_many_labels_is_asked_once_about_every_word(make_nlp, any_c
     nlp = make_nlp(labels=labels, checkpoint=any_checkpoint, **EVERYTHING)
     seen = stub_network(nlp, lambda query: [ScoredSpan(3, 4, label, 0.9) for label in query.labels])
     doc = nlp(TEXT)
-    assert [label for query in seen for label in query.labels] == sorted(labels, key=labels.index)
+    assert sorted(label for query in seen for label in query.labels) == sorted(labels)
     assert {query.words for query in seen} == {tuple(token.text for token in doc)}
     assert {span.label_ for span in doc.spans["gliner_ner"] if (span.start, span.end) == (3, 4)} == set(labels)
 
