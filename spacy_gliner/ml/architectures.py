@@ -40,7 +40,7 @@ def init(model: GlinerModel, X: Any = None, Y: Any = None) -> None:
 
 def shim_of(model: GlinerModel) -> GlinerShim:
     """The shim that holds the model's network and tokenizer."""
-    shim = model.shims[0]
+    shim = next(iter(model.shims), None)
     if not isinstance(shim, GlinerShim):
         raise ValueError(
             f"Expected a model built by the architecture 'spacy_gliner.GLiNER.v1', got '{model.name}' with a "

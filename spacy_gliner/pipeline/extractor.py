@@ -121,7 +121,7 @@ class Extractor(TrainablePipe):
         docs = list(docs)
         words = [word_tokens(doc) for doc in docs]
         asked = [part for row, doc in enumerate(docs) for part in self._parts(row, doc, words[row], self._asks(doc))]
-        found: list[list[tuple[Range, list[ScoredSpan]]]] = [[] for _ in docs]
+        found: list[dict[Query, list[tuple[Range, list[ScoredSpan]]]]] = [{} for _ in docs]
         for rows in by_length([part.n_pieces for part in asked], max_pieces=self.max_pieces):
             queries = [asked[row].query for row in rows]
             spans = candidates(
@@ -131,12 +131,13 @@ class Extractor(TrainablePipe):
                 label_thresholds=self.cfg["label_thresholds"],
             )
             for row, spans_of_row in zip(rows, spans, strict=True):
-                found[asked[row].doc].append((asked[row].place, spans_of_row))
-        return [self._decide(*of_doc) for of_doc in zip(found, words, strict=True)]
+                of_ask = found[asked[row].doc].setdefault(replace(asked[row].query, words=()), [])
+                of_ask.append((asked[row].place, spans_of_row))
+        return [self._decide(of_doc.values(), in_doc) for of_doc, in_doc in zip(found, words, strict=True)]
 
-    def _decide(self, found: list[tuple[Range, list[ScoredSpan]]], words: Sequence[int]) -> list[ScoredSpan]:
-        """The best of what the windows of one Doc found, in tokens."""
-        in_order = sorted(merge(found), key=lambda span: span[:2])
+    def _decide(self, found: Iterable[list[tuple[Range, list[ScoredSpan]]]], words: Sequence[int]) -> list[ScoredSpan]:
+        """The best of what was found in one Doc, in tokens. Each ask has ranges of its own, which are merged."""
+        in_order = sorted((span for of_ask in found for span in merge(of_ask)), key=lambda span: span[:2])
         kept = drop_overlaps(in_order, nested=self.task.nested, multi_label=self.task.multi_label)
         return [ScoredSpan(words[start], words[end - 1] + 1, label, score) for start, end, label, score in kept]
 

@@ -110,32 +110,31 @@ def fit(window: Range, sizes: Sequence[int], *, budget: int, overlap: int) -> It
 def merge(found: Sequence[tuple[Range, Sequence[ScoredSpan]]]) -> list[ScoredSpan]:
     """What overlapping ranges found, in words of the Doc: every span once, with its best score.
 
-    A span that touches the border of its range may be the visible half of a longer one. Where another range sees it
-    with the words on both sides, only that one counts.
+    A span that touches the border of its range, where the text goes on, may be the visible half of a longer one. If
+    another range sees it with words on both sides, only that one counts.
 
     found: Ranges of one Doc with their spans, counted from the start of the range.
     """
     ranges = sorted({place for place, _ in found})
+    longest = max((end - start for start, end in ranges), default=0)
+    text = Range(0, max((end for _, end in ranges), default=0))
     best: dict[tuple[int, int, str], float] = {}
     for place, spans in found:
         for start, end, label, score in spans:
-            start, end = start + place.start, end + place.start
-            at_border = start == place.start or end == place.end
-            if at_border and _seen_inside(start, end, place, ranges):
-                continue
-            key = (start, end, label)
+            span = Range(start + place.start, end + place.start)
+            if not _sees_around(place, span, text):
+                others = ranges[
+                    bisect_left(ranges, Range(span.start - longest, 0)) : bisect_left(ranges, Range(span.start + 1, 0))
+                ]
+                if any(_sees_around(other, span, text) for other in others):
+                    continue
+            key = (span.start, span.end, label)
             best[key] = max(score, best.get(key, 0.0))
     return [ScoredSpan(*key, score) for key, score in best.items()]
 
 
-def _seen_inside(start: int, end: int, own: Range, ranges: Sequence[Range]) -> bool:
-    """Whether another range has room on each side where the span touches a border of its own range."""
-    first = bisect_left(ranges, Range(start - (own.end - own.start) - 1, 0))
-    for other in ranges[first:]:
-        if other.start > start:
-            break
-        inside_left = other.start < start or start > own.start
-        inside_right = end < other.end or end < own.end
-        if other != own and end <= other.end and inside_left and inside_right:
-            return True
-    return False
+def _sees_around(place: Range, span: Range, text: Range) -> bool:
+    """Whether a range holds a span and the words next to it, as far as the text has any."""
+    left = place.start < span.start or span.start == text.start
+    right = span.end < place.end or span.end == text.end
+    return left and right
