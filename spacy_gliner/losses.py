@@ -51,10 +51,10 @@ def configure_focal_loss(
     alpha: float = -1.0, gamma: float = 0.0, smoothing: float = 0.0, reduction: Literal["sum", "mean"] = "mean"
 ) -> Loss:
     """`focal_loss` with its settings, for a config: `spacy_gliner.focal_loss.v1`."""
-    if alpha > 1 or gamma < 0 or not 0 <= smoothing <= 1:
+    if alpha > 1 or gamma < 0 or not 0 <= smoothing <= 1 or reduction not in ("sum", "mean"):
         raise ValueError(
-            f"focal_loss needs alpha <= 1 (negative: off), gamma >= 0 and smoothing in 0..1, "
-            f"got {alpha=}, {gamma=}, {smoothing=}."
+            f"focal_loss needs alpha <= 1 (negative: off), gamma >= 0, smoothing in 0..1, reduction 'sum' or 'mean', "
+            f"got {alpha=}, {gamma=}, {smoothing=}, {reduction=}."
         )
     return partial(focal_loss, alpha=alpha, gamma=gamma, smoothing=smoothing, reduction=reduction)
 

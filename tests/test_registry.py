@@ -20,8 +20,7 @@ FUNCTIONS = [entry for entry in ENTRIES if entry[0] not in ("spacy_factories", "
 
 @pytest.mark.parametrize("group, name, target", FUNCTIONS)
 def test_registered_names_give_their_objects(group, name, target):
-    registry = {"thinc_optimizers": "optimizers", "thinc_schedules": "schedules"}.get(group, group.removeprefix("spacy_"))
-    found = spacy.registry.get(registry, name)
+    found = spacy.registry.get(group.removeprefix("spacy_").removeprefix("thinc_"), name)
     assert f"{found.__module__}:{found.__qualname__}" == target
 
 

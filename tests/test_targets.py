@@ -46,7 +46,8 @@ def queries_with_gold(draw, overlapping):
         for label in query.labels:
             for start, end in draw(pairs(len(query.words))):
                 span = ScoredSpan(start, end, label, 1.0)
-                if overlapping or not any(span.start < other.end and other.start < span.end for other in spans if other.label == label):
+                others = [other for other in spans if other.label == label]
+                if overlapping or all(other.end <= start or end <= other.start for other in others):
                     spans.append(span)
         asked.append(query)
         gold.append(sorted(spans))

@@ -147,9 +147,13 @@ def _read_config(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{folder} is not a GLiNER checkpoint: it has no {CONFIG_FILE}.")
     try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf8"))
-    except json.JSONDecodeError as error:
+        values = json.loads(path.read_text(encoding="utf8"))
+    except ValueError as error:
         raise ValueError(f"{path} is not valid JSON: {error}.") from error
+    if not isinstance(values, dict):
+        raise ValueError(
+            f"{path} should hold a JSON object with the checkpoint's settings, got {type(values).__name__}."
+        )
     kinds = [what for key, what in UNSUPPORTED.items() if values.get(key)]
     if values.get("model_type") == "gliner_streaming_span":
         kinds.append("a streaming network")
@@ -183,7 +187,7 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise ValueError(f"{path} can't be read; is it truncated or damaged? Fetch it again. ({error})") from error
     except Exception as error:  # torch raises UnpicklingError subclasses for code in the file
-        raise ValueError(f"{path} holds more than weights and is not loaded: {error}") from error
+        raise ValueError(f"{path} holds something other than weights and is not loaded.") from error
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise ValueError(f"{path} does not hold weights by their names, as a GLiNER checkpoint does.")
     return {
@@ -199,7 +203,7 @@ def _network_config(
     name = {"token": "head.proj_label.weight"}.get(head, "head.project_label.0.weight")
     if name not in state:
         raise ValueError(f"The weights of {folder} don't fit its configuration. Missing: {_their_name(name)}.")
-    backbone = dict(values.get("encoder_config") or _fetch_backbone_config(str(values.get("model_name")), hub))
+    backbone = dict(values.get("encoder_config") or _fetch_backbone_config(values, folder, hub))
     backbone.setdefault("model_type", "deberta-v2")
     backbone["vocab_size"] = _embedding_rows(state, folder)
     return NetworkConfig(
@@ -222,10 +226,20 @@ def _embedding_rows(state: Mapping[str, Tensor], folder: Path) -> int:
     return rows[0]
 
 
-def _fetch_backbone_config(model_name: str, hub: dict[str, Any]) -> dict[str, Any]:
+def _fetch_backbone_config(values: dict[str, Any], folder: Path, hub: dict[str, Any]) -> dict[str, Any]:
     from transformers import AutoConfig
 
-    config: dict[str, Any] = AutoConfig.from_pretrained(model_name, **hub).to_dict()
+    name = values.get("model_name")
+    if not name:
+        raise ValueError(
+            f"{folder} says neither what its backbone looks like (encoder_config) nor its name (model_name)."
+        )
+    try:
+        config: dict[str, Any] = AutoConfig.from_pretrained(name, **hub).to_dict()
+    except OSError as error:
+        raise FileNotFoundError(
+            f"{folder} needs the configuration of its backbone '{name}', which can't be had: {error}"
+        ) from error
     return config
 
 
@@ -235,10 +249,18 @@ def _read_tokenizer(folder: Path, model_name: str, hub: dict[str, Any]) -> Any:
 
 
 def read_tokenizer(name: str, hub: dict[str, Any]) -> Any:
-    """The `tokenizers.Tokenizer` of a folder or hub name; converted where only an older form is there."""
+    """The `tokenizers.Tokenizer` of a folder or hub name; converted where only an older form is there.
+
+    Raises FileNotFoundError or ValueError that names it.
+    """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, **hub)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, **hub)
+    except OSError as error:
+        raise FileNotFoundError(f"There is no tokenizer '{name}': {error}") from error
+    except Exception as error:  # the tokenizers library raises bare exceptions for damaged files
+        raise ValueError(f"The tokenizer of {name} can't be read: {error}") from error
     if not tokenizer.is_fast:
         raise ValueError(f"The tokenizer of {name} ({type(tokenizer).__name__}) has no fast form, which is needed.")
     return tokenizer.backend_tokenizer
@@ -247,11 +269,14 @@ def read_tokenizer(name: str, hub: dict[str, Any]) -> Any:
 def _write_tokenizer(checkpoint: Checkpoint, folder: Path) -> None:
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = checkpoint.tokenizer.tokenizer
-    pad = tokenizer.id_to_token(checkpoint.network.encoder.transformer.config.pad_token_id or 0)
-    limit = checkpoint.network.max_pieces
+    tokenizer, network = checkpoint.tokenizer.tokenizer, checkpoint.network
+    settings: dict[str, Any] = {
+        "pad_token": tokenizer.id_to_token(network.encoder.transformer.config.pad_token_id or 0),
+        "unk_token": getattr(tokenizer.model, "unk_token", None),
+        "model_max_length": network.max_pieces,
+    }
     PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token=pad, **({"model_max_length": limit} if limit else {})
+        tokenizer_object=tokenizer, **{key: value for key, value in settings.items() if value is not None}
     ).save_pretrained(folder)  # type: ignore[attr-defined]  # it has, but transformers 4 does not say so
 
 

@@ -55,7 +55,9 @@ class SpanHead(nn.Module):
                 strict=True,
             )
         ]
-        return SpanLogits(torch.cat(blocks), reps.word_lengths, reps.label_lengths, self.max_width)
+        return SpanLogits(
+            torch.cat([reps.words.new_zeros(0), *blocks]), reps.word_lengths, reps.label_lengths, self.max_width
+        )
 
     def _score(self, starts: Tensor, ends: Tensor, labels: Tensor) -> Tensor:
         """starts (W, H), ends (W, H), labels (C, D) -> (W, K, C)."""
@@ -106,7 +108,9 @@ class TokenHead(nn.Module):
             sums = [_pairs(parts[row][0], parts[row][2], torch.add) for row in group]
             hidden = torch.cat(products) @ by_product.T + torch.cat(sums)
             blocks.append(self.out_mlp.second(self.out_mlp.activate(hidden)).reshape(-1))
-        return TokenLogits(torch.cat(blocks), reps.word_lengths, reps.label_lengths, self.span_score)
+        return TokenLogits(
+            torch.cat([reps.words.new_zeros(0), *blocks]), reps.word_lengths, reps.label_lengths, self.span_score
+        )
 
 
 def _pairs(words: Tensor, labels: Tensor, combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
@@ -122,4 +126,5 @@ def _groups(sizes: list[int]) -> Iterator[range]:
             yield range(first, row)
             first, n_pairs = row, 0
         n_pairs += size
-    yield range(first, len(sizes))
+    if sizes:
+        yield range(first, len(sizes))

@@ -5,7 +5,7 @@ Does not know where weights come from.
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from torch import nn
 
@@ -38,6 +38,11 @@ class NetworkConfig:
     dropout: float = 0.4
     span_score: SpanScore = "minimum"
     max_words: int = 384
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("head", get_args(HeadName)), ("span_score", get_args(SpanScore))):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}.")
 
     def to_json(self) -> str:
         """The inverse of `from_json`."""

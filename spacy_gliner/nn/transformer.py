@@ -38,6 +38,8 @@ class Transformer(nn.Module):
 
         Sequences of similar length are padded together, so that little of the work is padding.
         """
+        if not lengths:
+            return next(self.parameters()).new_zeros(0, self.width)
         sequences = piece_ids.split(lengths)
         outputs: list[Tensor] = [piece_ids] * len(lengths)
         for rows in by_length(lengths, max_pieces=PADDED_PIECES):

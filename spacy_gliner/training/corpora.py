@@ -74,6 +74,9 @@ class JsonCorpus:
         if self.weights is None:
             yield from ((name, row) for name, rows in files.items() for row in rows)
             return
+        empty = [name for name in self.weights if not files[name]]
+        if empty:
+            raise ValueError(f"{self.path} has no rows in {', '.join(empty)}. Leave it out of the weights.")
         rng = random.Random(self.seed)
         streams = {name: _shuffled_again_and_again(files[name], rng) for name in self.weights}
         names, weights = list(self.weights), list(self.weights.values())
@@ -116,7 +119,7 @@ def labels_by_source(rows: Iterable[Row]) -> dict[str, list[str]]:
 
 def read_rows(path: Path) -> Iterator[Row]:
     """The rows of a file, checked. Raises ValueError that names the line."""
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf8") as file:
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
                 try:
@@ -125,8 +128,9 @@ def read_rows(path: Path) -> Iterator[Row]:
                     raise ValueError(f"{path}, line {number}: {error}") from error
 
 
-def check_row(row: Row) -> Row:
+def check_row(row: Any) -> Row:
     """The row with `tokens` and `spans`. Raises ValueError for what is not a span of its tokens."""
+    row = row if isinstance(row, dict) else {}
     if "tokenized_text" in row:
         row = {"tokens": row["tokenized_text"], "spans": row.get("ner", []), **row}
     if not isinstance(row.get("tokens"), list) or not all(isinstance(t, str) and t for t in row["tokens"]):

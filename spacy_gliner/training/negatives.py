@@ -26,13 +26,14 @@ def sample_labels(
     pool: Labels that were looked for when it was annotated: those not in gold are absent.
     rng: Where randomness comes from.
     max_labels: At most so many in all; gold comes first.
-    max_negatives: The number of negatives is drawn evenly from 0 to this.
+    max_negatives: The number of negatives is drawn evenly from 0 to this; without any gold there is at least one.
     drop: The probability with which a gold label is left out.
     shuffle: Whether to mix them; else gold comes first.
     """
     kept = [label for label in gold if rng.random() >= drop][:max_labels]
     absent = [label for label in pool if label not in set(gold)]
-    n_negatives = min(rng.randint(0 if kept else 1, max(max_negatives, 1)), len(absent), max_labels - len(kept))
+    fewest = 0 if kept else 1
+    n_negatives = min(rng.randint(fewest, max(max_negatives, fewest)), len(absent), max_labels - len(kept))
     labels = [*kept, *rng.sample(absent, n_negatives)]
     if shuffle:
         rng.shuffle(labels)

@@ -12,8 +12,16 @@ from spacy_gliner.nn import heads, transformer
 from spacy_gliner.nn.network import NetworkConfig, build_network
 from spacy_gliner.types import Query, SpanLogits, TokenLogits
 
-from ..tiny import QUERIES, WORDS, assert_equal, scores_of, tiny_bert, tiny_deberta, tiny_modernbert, tiny_network_checkpoint
-
+from ..tiny import (
+    QUERIES,
+    WORDS,
+    assert_equal,
+    scores_of,
+    tiny_bert,
+    tiny_deberta,
+    tiny_modernbert,
+    tiny_network_checkpoint,
+)
 
 KINDS = {
     "bert token": lambda: tiny_network_checkpoint(tiny_bert()),
@@ -26,7 +34,10 @@ every_kind = pytest.mark.parametrize("kind", list(KINDS))
 
 @cache
 def checkpoint_of(kind):
-    return KINDS[kind]()
+    """In double precision, where sums in another order differ by nothing that counts."""
+    checkpoint = KINDS[kind]()
+    checkpoint.network.double()
+    return checkpoint
 
 
 def scores(kind, asked):
@@ -47,17 +58,17 @@ queries = st.builds(
 @settings(max_examples=25)
 @given(asked=st.lists(queries, min_size=1, max_size=6))
 def test_an_answer_does_not_depend_on_batch_neighbours(kind, asked):
-    assert_equal(scores(kind, asked), [scores(kind, [query])[0] for query in asked])
+    assert_equal(scores(kind, asked), [scores(kind, [query])[0] for query in asked], atol=1e-9)
 
 
 @every_kind
 def test_an_answer_does_not_depend_on_the_order_or_the_size_of_a_batch(kind):
     asked = QUERIES * 5
     expected = scores(kind, asked)
-    assert_equal(scores(kind, asked[::-1])[::-1], expected)
+    assert_equal(scores(kind, asked[::-1])[::-1], expected, atol=1e-9)
     for size in (1, 3, 7):
         parts = [scores(kind, asked[first : first + size]) for first in range(0, len(asked), size)]
-        assert_equal([answer for part in parts for answer in part], expected)
+        assert_equal([answer for part in parts for answer in part], expected, atol=1e-9)
 
 
 @every_kind
@@ -65,7 +76,7 @@ def test_an_answer_does_not_depend_on_how_much_is_computed_at_once(kind, monkeyp
     expected = scores(kind, QUERIES)
     monkeypatch.setattr(transformer, "PADDED_PIECES", 20)
     monkeypatch.setattr(heads, "PAIRS", 5)
-    assert_equal(scores(kind, QUERIES), expected)
+    assert_equal(scores(kind, QUERIES), expected, atol=1e-9)
 
 
 @every_kind
@@ -97,7 +108,7 @@ def test_instruction_words_are_scored_like_words_of_the_text(kind):
     whole = Query(("who", "is", "Bill", "Gates"), ("person",))
     instructed = Query(("Bill", "Gates"), ("person",), instruction=("who", "is"))
     all_words, text = scores(kind, [whole, instructed])
-    assert_equal([text], [all_words[2:]])
+    assert_equal([text], [all_words[2:]], atol=1e-9)
 
 
 @every_kind
@@ -105,7 +116,7 @@ def test_queries_without_words_or_labels_are_normal(kind):
     asked = [Query((), ()), QUERIES[0], Query((), ("city",)), Query(("Paris",), ()), Query((), (), (), ("who",))]
     together = scores(kind, asked)
     assert [block.shape[0] for block in together] == [0, 7, 0, 1, 0]
-    assert_equal(together, [scores(kind, [query])[0] for query in asked])
+    assert_equal(together, [scores(kind, [query])[0] for query in asked], atol=1e-9)
 
 
 @every_kind
@@ -113,8 +124,8 @@ def test_every_part_learns(kind):
     checkpoint = checkpoint_of(kind)
     network = build_network(checkpoint.network.config).train()
     network(collate(QUERIES, checkpoint.tokenizer)).scores.square().sum().backward()
-    deaf = {name for name, parameter in network.named_parameters() if parameter.grad is None or not parameter.grad.any()}
-    assert deaf == set()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None and parameter.grad.any(), name
 
 
 def test_the_head_decides_on_the_kind_of_logits():

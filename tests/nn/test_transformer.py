@@ -30,14 +30,14 @@ def ids(n):
 @pytest.mark.parametrize("config", [tiny_bert(), tiny_deberta(), tiny_t5()], ids=["bert", "deberta", "t5"])
 def test_sequences_come_back_in_their_order_as_if_read_alone(config, monkeypatch):
     monkeypatch.setattr(transformer, "PADDED_PIECES", 30)
-    backbone = Transformer(config).eval()
+    backbone = Transformer(config).double().eval()
     lengths = [3, 11, 1, 7, 40, 2]
     sequences = [ids(length) for length in lengths]
     with torch.inference_mode():
         vectors = backbone(torch.cat(sequences), lengths)
         alone = [backbone.backbone(input_ids=sequence[None]).last_hidden_state[0] for sequence in sequences]
     assert backbone.width == vectors.shape[1]
-    torch.testing.assert_close(vectors, torch.cat(alone), atol=1e-5, rtol=0)
+    torch.testing.assert_close(vectors, torch.cat(alone), atol=1e-9, rtol=0)
 
 
 def test_of_t5_only_the_encoder_is_there():

@@ -1,4 +1,4 @@
-"""What the tests of the component share: hard texts, what was found in a Doc, and a network that finds planted words."""
+"""What the tests of the component share: hard texts, what was found in a Doc, a network that finds planted words."""
 
 import math
 import multiprocessing

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import spacy
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy import displacy
 from spacy.tokens import Doc
@@ -74,14 +74,18 @@ def test_a_stream_gives_what_single_calls_give(make_nlp, any_checkpoint):
     assert_same(nlp.pipe(TEXTS), [nlp(text) for text in TEXTS])
 
 
-@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(texts=st.lists(st.text(max_size=12), max_size=4), batch_size=st.integers(1, 5))
-def test_any_texts_can_stream(make_nlp, texts, batch_size):
+def test_any_texts_can_stream(make_nlp):
     nlp = make_nlp()
-    docs = list(nlp.pipe(texts, batch_size=batch_size))
-    assert [doc.text for doc in docs] == texts
-    for doc, text in zip(docs, texts, strict=True):
-        assert len(doc.spans["gliner_ner"]) == len(nlp(text).spans["gliner_ner"])
+
+    @settings(max_examples=15)
+    @given(texts=st.lists(st.text(max_size=12), max_size=4), batch_size=st.integers(1, 5))
+    def check(texts, batch_size):
+        docs = list(nlp.pipe(texts, batch_size=batch_size))
+        assert [doc.text for doc in docs] == texts
+        for doc, text in zip(docs, texts, strict=True):
+            assert len(doc.spans["gliner_ner"]) == len(nlp(text).spans["gliner_ner"])
+
+    check()
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 100])

@@ -1,0 +1,126 @@
+"""Equal logits and entities with results of the reference library that were saved earlier.
+
+The environment variable SPACY_GLINER_PARITY names their folder; without it, nothing is run. A fixture is a folder with
+a `checkpoint/`, `expected.json` (texts, cases with labels, thresholds and entities) and `logits.npz`.
+"""
+
+import json
+import os
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import spacy
+import torch
+
+from spacy_gliner.batching import collate
+from spacy_gliner.losses import focal_loss
+from spacy_gliner.ml.checkpoints import Checkpoint, read_checkpoint
+from spacy_gliner.targets import make_targets
+from spacy_gliner.types import Query, ScoredSpan
+
+from .reference import Asked, ask, assert_entities_equal, assert_logits_equal
+
+FOLDER = os.environ.get("SPACY_GLINER_PARITY")
+LOADED = {"markerV0", "marker", "token_level"}
+OTHER_KINDS = ("labels_encoder", "labels_decoder", "relations_layer", "fuse_layers", "represent_spans")
+LOSS_SETTINGS = {"alpha", "gamma", "label_smoothing"}
+
+pytestmark = pytest.mark.skipif(not FOLDER, reason="SPACY_GLINER_PARITY names no folder")
+
+
+def fixtures(loaded: bool) -> list[Path]:
+    """The fixtures of the kinds of networks that we load, or of the others."""
+    folders = sorted(path.parent for path in Path(FOLDER).glob("*/expected.json")) if FOLDER else []
+    return [folder for folder in folders if is_loaded(folder) == loaded]
+
+
+def is_loaded(folder: Path) -> bool:
+    config = json.loads((folder / "checkpoint" / "gliner_config.json").read_text(encoding="utf8"))
+    return config["span_mode"] in LOADED and not any(config.get(kind) for kind in OTHER_KINDS)
+
+
+def cases(folder: Path) -> list[dict]:
+    """What can be compared: no known bugs of the reference, no given spans."""
+    return [
+        case for case in expected(folder)["cases"] if "reference_bug" not in case["name"] and "input_spans" not in case
+    ]
+
+
+@cache
+def expected(folder: Path) -> dict:
+    return json.loads((folder / "expected.json").read_text(encoding="utf8"))
+
+
+@cache
+def checkpoint_of(folder: Path) -> Checkpoint:
+    return read_checkpoint(folder / "checkpoint")
+
+
+def asked(folder: Path, case: dict) -> list[Asked]:
+    texts = case.get("texts", expected(folder)["texts"])
+    words = None
+    if case.get("words"):
+        assert case["words"] == "spacy.blank('en')"
+        nlp = spacy.blank("en")
+        words = [[token.text for token in nlp(text) if not token.is_space] for text in texts]
+    return ask(texts, case["labels"], words, checkpoint_of(folder).network.config.max_words)
+
+
+@cache
+def saved_logits(folder: Path) -> dict[str, np.ndarray]:
+    with np.load(folder / "logits.npz") as arrays:
+        return {name.removesuffix("/logits"): arrays[name] for name in arrays if name.endswith("/logits")}
+
+
+def by_case(with_logits: bool) -> pytest.MarkDecorator:
+    found = [(folder, case) for folder in fixtures(True) for case in cases(folder)]
+    return pytest.mark.parametrize(
+        "folder, case",
+        [
+            pytest.param(folder, case, id=f"{folder.name}-{case['name']}")
+            for folder, case in found
+            if case["name"] in saved_logits(folder) or not with_logits
+        ],
+    )
+
+
+@by_case(with_logits=True)
+def test_saved_logits_are_equal(folder, case):
+    assert_logits_equal(checkpoint_of(folder), asked(folder, case), saved_logits(folder)[case["name"]])
+
+
+@by_case(with_logits=False)
+def test_saved_entities_are_equal(folder, case):
+    mode = {name: case[name] for name in ("threshold", "flat_ner", "multi_label")}
+    assert_entities_equal(checkpoint_of(folder), asked(folder, case), case["outputs"]["entities"], **mode)
+
+
+@pytest.mark.parametrize(
+    "folder, saved",
+    [
+        pytest.param(folder, saved, id="-".join([folder.name, *saved["settings"]]))
+        for folder in fixtures(True)
+        for saved in expected(folder)["losses"]
+        if "loss" in saved and set(saved["settings"]) <= LOSS_SETTINGS
+    ],
+)
+def test_saved_losses_are_equal(folder, saved):
+    checkpoint = checkpoint_of(folder)
+    rows = expected(folder)["train_examples"]
+    queries = [Query(tuple(row["tokenized_text"]), tuple(row["ner_labels"])) for row in rows]
+    gold = [[ScoredSpan(start, end + 1, label, 1.0) for start, end, label in row["ner"]] for row in rows]
+    settings = dict(saved["settings"])
+    smoothing = settings.pop("label_smoothing", 0.0)
+    with torch.inference_mode():
+        logits = checkpoint.network(collate(queries, checkpoint.tokenizer))
+        target = make_targets(logits, queries, gold)
+        loss = focal_loss(logits.scores, target, **settings, smoothing=smoothing, reduction="sum")
+    assert float(loss) == pytest.approx(saved["loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize("folder", [pytest.param(folder, id=folder.name) for folder in fixtures(False)])
+def test_networks_of_other_kinds_are_refused(folder):
+    with pytest.raises(ValueError, match="Supported are uni-encoders"):
+        read_checkpoint(folder / "checkpoint")

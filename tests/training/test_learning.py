@@ -1,0 +1,316 @@
+"""Learning: a handful of examples is learned by heart, saved, loaded, and found again."""
+
+import json
+import random
+
+import pytest
+import spacy
+import torch
+from spacy.cli.train import train
+from spacy.tokens import DocBin, Span
+from spacy.training import Example
+from spacy.util import fix_random_seed, load_config
+from thinc.api import Adam, Config
+
+from spacy_gliner.ml.architectures import shim_of
+from spacy_gliner.training.corpora import JsonCorpus
+from spacy_gliner.training.optimizers import AdamW
+
+from ..pipeline.helpers import assert_same, scored
+
+ROWS = [
+    {"tokens": "Bill Gates works in Seattle".split(), "spans": [[0, 1, "person"], [4, 4, "city"]]},
+    {"tokens": "Steve Jobs lived in New York City".split(), "spans": [[0, 1, "person"], [4, 6, "city"]]},
+    {"tokens": "in gold she met Ada who was from Berlin".split(), "spans": [[4, 4, "person"], [8, 8, "city"]]},
+    {"tokens": "the apple is gold".split(), "spans": []},
+]
+LABELS = ["person", "city"]
+
+# So tiny a network learns where things are in no time, and what labels mean never: it always gets the same ones.
+SAME_LABELS = {"@misc": "spacy_gliner.sample_labels.v1", "max_negatives": 0, "shuffle": False}
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """The folder of a corpus."""
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    (folder / "few.jsonl").write_text("\n".join(map(json.dumps, ROWS)), encoding="utf8")
+    return folder
+
+
+@pytest.fixture
+def new_nlp(tiny_backbone):
+    """A function that makes a pipeline with new heads on a tiny backbone."""
+
+    def make(windows=None, **source):
+        nlp = spacy.blank("en")
+        source = {"backbone": str(tiny_backbone), "dropout": 0.0, "backbone_dropout": 0.0, **source}
+        config = {
+            "labels": LABELS,
+            "sample_labels": SAME_LABELS,
+            "loss": {"alpha": 0.75},
+            **({"windows": windows} if windows else {}),
+        }
+        config["model"] = {"source": {"@misc": "spacy_gliner.NewNetwork.v1", **source}}
+        nlp.add_pipe("gliner_ner", config=config)
+        return nlp
+
+    return make
+
+
+def learn(nlp, examples, *, steps=80, seed=0):
+    """The losses of training on all examples at once."""
+    fix_random_seed(seed)
+    nlp.initialize(lambda: examples)
+    optimizer = AdamW(learn_rate=0.001, head_learn_rate=0.01, weight_decay=0.0)
+    losses = []
+    for _ in range(steps):
+        losses.append(nlp.update(examples, sgd=optimizer)["gliner_ner"])
+    return losses
+
+
+def gold(examples):
+    return [sorted((e.start, e.end, e.label_) for e in example.reference.ents) for example in examples]
+
+
+def predicted(nlp, examples):
+    return [sorted((e.start, e.end, e.label_) for e in nlp(eg.reference.copy()).ents) for eg in blank(nlp, examples)]
+
+
+def blank(nlp, examples):
+    """The same Examples, with nothing annotated in either Doc."""
+    for example in examples:
+        doc = spacy.tokens.Doc(nlp.vocab, words=[token.text for token in example.reference])
+        yield Example(doc, doc)
+
+
+@pytest.mark.parametrize("head", ["token", "markerV0", "marker"])
+def test_a_handful_of_examples_is_learned_saved_loaded_and_found(new_nlp, rows, tmp_path, head):
+    nlp = new_nlp(head=head, max_width=4)
+    examples = list(JsonCorpus(rows)(nlp))
+    losses = learn(nlp, examples)
+    assert losses[-1] < 0.1 * losses[0]
+    assert predicted(nlp, examples) == gold(examples)
+    nlp.to_disk(tmp_path / "pipeline")
+    again = spacy.load(tmp_path / "pipeline")
+    texts = [" ".join(row["tokens"]) for row in ROWS]
+    assert_same(again.pipe(texts), nlp.pipe(texts))
+    assert predicted(again, examples) == gold(examples)
+
+
+def test_spans_across_windows_and_beside_space_are_learned_where_they_stand(new_nlp):
+    nlp = new_nlp(windows={"@misc": "spacy_gliner.strided_windows.v1", "size": 9, "stride": 3})
+    words = "\n the apple is Bill  Gates in New  York City and it works in gold with text".split(" ")
+    words = [word or " " for word in words]
+    doc = spacy.tokens.Doc(nlp.vocab, words=words)
+    reference = doc.copy()
+    starts = words.index("Bill"), words.index("New")
+    reference.ents = [
+        Span(reference, starts[0], starts[0] + 3, label="person"),
+        Span(reference, starts[1], starts[1] + 4, label="city"),
+    ]
+    example = Example(doc, reference)
+    learn(nlp, [example])
+    assert predicted(nlp, [example]) == gold([example])
+
+
+def test_the_same_seed_gives_the_same_losses(new_nlp, rows):
+    runs = []
+    for seed in (1, 1, 2):
+        nlp = new_nlp(dropout=0.2, backbone_dropout=0.1)
+        runs.append(learn(nlp, list(JsonCorpus(rows)(nlp)), steps=4, seed=seed))
+    assert runs[0] == runs[1]
+    assert runs[0] != runs[2]
+
+
+def test_learning_from_a_checkpoint_starts_where_it_stands(make_nlp):
+    nlp = make_nlp()
+    example = Example.from_dict(nlp.make_doc("Bill founded Microsoft"), {"entities": [(0, 4, "person")]})
+    before = scored(nlp("Bill founded Microsoft"))
+    nlp.initialize(lambda: [example])
+    assert scored(nlp("Bill founded Microsoft")) == before
+    nlp.update([example], sgd=AdamW(learn_rate=0.0, head_learn_rate=0.0, weight_decay=0.0))
+    assert scored(nlp("Bill founded Microsoft")) == before
+    nlp.update([example], sgd=AdamW(learn_rate=0.01, head_learn_rate=0.01))
+    assert scored(nlp("Bill founded Microsoft")) != before
+
+
+def weights(nlp):
+    return {name: w.clone() for name, w in shim_of(nlp.get_pipe("gliner_ner").model).network.state_dict().items()}
+
+
+def test_an_example_without_entity_annotation_teaches_nothing(make_nlp):
+    nlp = make_nlp()
+    nlp.initialize()
+    doc = nlp.make_doc("Bill founded Microsoft")
+    before = weights(nlp)
+    losses = nlp.update([Example(doc, doc.copy())], sgd=AdamW(learn_rate=0.1, head_learn_rate=0.1))
+    assert losses == {"gliner_ner": 0.0}
+    assert all(torch.equal(weight, before[name]) for name, weight in weights(nlp).items())
+
+
+def test_an_example_with_empty_annotation_teaches_that_nothing_is_there(make_nlp):
+    nlp = make_nlp(threshold=0.4)
+    text = "Bill founded Microsoft in Seattle with Steve Jobs"
+    assert nlp(text).ents
+    doc = nlp.make_doc(text)
+    reference = doc.copy()
+    reference.ents = []
+    assert learn(nlp, [Example(doc, reference)], steps=15)[0] > 0
+    assert not nlp(text).ents
+
+
+def test_examples_with_and_without_annotation_can_be_mixed(make_nlp):
+    losses = []
+    for with_unannotated in (True, False):
+        fix_random_seed(3)
+        nlp = make_nlp()
+        examples = [Example.from_dict(nlp.make_doc("Bill founded Microsoft"), {"entities": [(0, 4, "person")]})]
+        doc = nlp.make_doc("Ada met Babbage")
+        examples += [Example(doc, doc.copy())] * with_unannotated
+        nlp.initialize(lambda examples=examples: examples)
+        losses.append(nlp.update(examples)["gliner_ner"])
+    assert losses[0] == losses[1] > 0
+
+
+def test_a_batch_of_empty_documents_is_no_problem(make_nlp):
+    nlp = make_nlp()
+    doc = nlp.make_doc("")
+    reference = doc.copy()
+    reference.ents = []
+    assert nlp.update([Example(doc, reference)], sgd=AdamW()) == {"gliner_ner": 0.0}
+    assert nlp.get_pipe("gliner_ner").update([], sgd=AdamW()) == {"gliner_ner": 0.0}
+
+
+def test_gold_of_the_span_group_goes_over_the_entities(make_nlp):
+    nlp = make_nlp(spans_key="sc")
+    doc = nlp.make_doc("New York City")
+    reference = doc.copy()
+    reference.ents = [Span(reference, 0, 3, label="city")]
+    reference.spans["sc"] = [Span(reference, 0, 2, label="city"), Span(reference, 0, 3, label="company")]
+    task = nlp.get_pipe("gliner_ner").task
+    assert [span[:3] for span in task.gold(Example(doc, reference))] == [(0, 2, "city"), (0, 3, "company")]
+    del reference.spans["sc"]
+    assert [span[:3] for span in task.gold(Example(doc, reference))] == [(0, 3, "city")]
+
+
+def test_gold_moves_to_the_tokens_of_the_prediction(make_nlp):
+    nlp = make_nlp()
+    doc = spacy.tokens.Doc(nlp.vocab, words=["New", "York-City", "Bill"], spaces=[True, True, False])
+    reference = spacy.tokens.Doc(
+        nlp.vocab, words=["New", "York", "-", "City", "Bill"], spaces=[True, False, False, True, False]
+    )
+    reference.ents = [Span(reference, 0, 4, label="city"), Span(reference, 4, 5, label="person")]
+    gold = nlp.get_pipe("gliner_ner").task.gold(Example(doc, reference))
+    assert [span[:3] for span in gold] == [(0, 2, "city"), (2, 3, "person")]
+
+
+def test_gold_that_does_not_fall_on_tokens_is_said_and_left_out(make_nlp, caplog):
+    nlp = make_nlp()
+    doc = spacy.tokens.Doc(nlp.vocab, words=["New", "York-City"])
+    reference = spacy.tokens.Doc(nlp.vocab, words=["New", "York", "-", "City"], spaces=[True, False, False, True])
+    reference.ents = [Span(reference, 0, 2, label="city")]
+    assert nlp.get_pipe("gliner_ner").task.gold(Example(doc, reference)) == []
+    assert "1 of 1 gold spans" in caplog.text
+
+
+def test_labels_of_a_row_are_those_that_are_asked(make_nlp):
+    nlp = make_nlp(labels=["person"], sample_labels={"@misc": "spacy_gliner.sample_labels.v1", "max_negatives": 50})
+    doc = nlp.make_doc("Bill founded Microsoft")
+    doc._.gliner_labels = ["company", "river", "drug"]
+    reference = doc.copy()
+    reference.ents = [Span(reference, 2, 3, label="company")]
+    pipe = nlp.get_pipe("gliner_ner")
+    asked = [query.labels for _ in range(30) for query, _ in pipe._training_queries(Example(doc, reference))]
+    assert {label for labels in asked for label in labels} == {"company", "river", "drug"}
+    assert all("company" in labels for labels in asked)
+
+
+def test_a_learning_component_shares_its_batch_with_others(make_nlp, tmp_path):
+    nlp = make_nlp()
+    nlp.add_pipe("tagger")
+    doc = nlp.make_doc("Bill founded Microsoft")
+    example = Example.from_dict(doc, {"entities": [(0, 4, "person")], "tags": ["N", "V", "N"]})
+    nlp.initialize(lambda: [example])
+    optimizer = Adam(0.01, use_averages=True)
+    for _ in range(8):
+        losses = nlp.update([example], sgd=optimizer)
+        optimizer.step_schedules()
+    assert set(losses) == {"gliner_ner", "tagger"}
+    with nlp.use_params(optimizer.averages):
+        nlp.to_disk(tmp_path)
+    assert [token.tag_ for token in spacy.load(tmp_path)("Bill founded Microsoft")] == ["N", "V", "N"]
+
+
+def test_a_frozen_component_does_not_learn(make_nlp):
+    nlp = make_nlp()
+    example = Example.from_dict(nlp.make_doc("Bill founded Microsoft"), {"entities": [(0, 4, "person")]})
+    nlp.initialize(lambda: [example])
+    before = weights(nlp)
+    nlp.update([example], sgd=AdamW(learn_rate=0.1, head_learn_rate=0.1), exclude=["gliner_ner"])
+    assert all(torch.equal(weight, before[name]) for name, weight in weights(nlp).items())
+
+
+def test_gradients_of_several_updates_wait_for_one_step(make_nlp):
+    nlp = make_nlp()
+    pipe = nlp.get_pipe("gliner_ner")
+    example = Example.from_dict(nlp.make_doc("Bill founded Microsoft"), {"entities": [(0, 4, "person")]})
+    nlp.initialize(lambda: [example])
+    before = weights(nlp)
+    losses = {}
+    for _ in range(2):
+        pipe.update([example], losses=losses)
+    assert losses["gliner_ner"] > 0
+    assert all(torch.equal(weight, before[name]) for name, weight in weights(nlp).items())
+    optimizer = AdamW(learn_rate=0.01, head_learn_rate=0.01)
+    pipe.finish_update(optimizer)
+    after = weights(nlp)
+    assert not all(torch.equal(weight, before[name]) for name, weight in after.items())
+    pipe.finish_update(optimizer)  # no gradient arrived since
+    assert all(torch.equal(weight, after[name]) for name, weight in weights(nlp).items())
+
+
+def tiny_config(pytestconfig, rows, backbone, **training):
+    """The recipe of the embedded model, for a few rows and steps."""
+    config = load_config(pytestconfig.rootpath / "configs" / "embedded.cfg")
+    config["paths"] |= {"train": str(rows), "dev": str(rows), "backbone": str(backbone)}
+    config["corpora"]["train"]["weights"] = {"few": 1.0}
+    config["training"] |= {"max_steps": 80, "eval_frequency": 40, **training}
+    for key, rate in {"learn_rate": 0.001, "head_learn_rate": 0.01}.items():
+        config["training"]["optimizer"][key] |= {"rate": rate, "warmup_steps": 5}
+    config["components"]["gliner_ner"]["sample_labels"] = SAME_LABELS
+    config["components"]["gliner_ner"]["model"]["source"]["dropout"] = 0.0
+    return config
+
+
+def test_spacy_train_learns_a_handful_of_rows_by_heart(pytestconfig, rows, tiny_backbone, tmp_path, capsys):
+    tiny_config(pytestconfig, rows, tiny_backbone).to_disk(tmp_path / "tiny.cfg")
+    train(tmp_path / "tiny.cfg", tmp_path / "out")
+    meta = json.loads((tmp_path / "out" / "model-best" / "meta.json").read_text(encoding="utf8"))
+    assert meta["performance"]["ents_f"] == 1.0
+    nlp = spacy.load(tmp_path / "out" / "model-best")
+    assert set(nlp.get_pipe("gliner_ner").labels) == set(LABELS)
+    examples = list(JsonCorpus(rows)(nlp))
+    assert predicted(nlp, examples) == gold(examples)
+
+
+def test_spacy_train_reads_corpora_of_spacy(pytestconfig, rows, tiny_backbone, tmp_path, capsys):
+    docs = [example.reference for example in JsonCorpus(rows)(spacy.blank("en"))]
+    DocBin(docs=docs).to_disk(tmp_path / "few.spacy")
+    config = tiny_config(pytestconfig, rows, tiny_backbone, max_steps=4, eval_frequency=2, max_epochs=0)
+    corpus = {"@readers": "spacy.Corpus.v1", "path": str(tmp_path / "few.spacy"), "gold_preproc": False}
+    config["corpora"] = Config({"train": corpus, "dev": corpus})
+    config.to_disk(tmp_path / "tiny.cfg")
+    train(tmp_path / "tiny.cfg", tmp_path / "out")
+    nlp = spacy.load(tmp_path / "out" / "model-last")
+    assert set(nlp.get_pipe("gliner_ner").labels) == set(LABELS)
+
+
+def test_learning_draws_from_a_generator_of_its_own(make_nlp):
+    nlp = make_nlp()
+    example = Example.from_dict(nlp.make_doc("Bill founded Microsoft"), {"entities": [(0, 4, "person")]})
+    nlp.initialize(lambda: [example])
+    state = random.getstate()
+    nlp.update([example])
+    assert random.getstate() == state

@@ -1,0 +1,85 @@
+"""Which labels training asks for."""
+
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spacy_gliner.training.negatives import configure_sample_labels, sample_labels
+
+names = st.lists(st.sampled_from("abcdefghijklmnop"), unique=True)
+seeds = st.integers(0, 2**32)
+
+
+def draw(gold, pool, seed, *, max_labels=25, max_negatives=12, drop=0.0, shuffle=True):
+    return sample_labels(
+        gold,
+        pool,
+        random.Random(seed),
+        max_labels=max_labels,
+        max_negatives=max_negatives,
+        drop=drop,
+        shuffle=shuffle,
+    )
+
+
+@given(names, names, seeds, st.integers(1, 20), st.integers(0, 12), st.sampled_from([0.0, 0.3, 0.9]), st.booleans())
+def test_labels_come_once_from_gold_or_pool_and_are_not_too_many(gold, pool, seed, max_labels, n, drop, shuffle):
+    drawn = draw(gold, pool, seed, max_labels=max_labels, max_negatives=n, drop=drop, shuffle=shuffle)
+    assert len(drawn) == len(set(drawn)) <= max_labels
+    assert set(drawn) <= {*gold, *pool}
+
+
+@given(names, names, seeds, st.integers(1, 20))
+def test_gold_comes_first_and_is_kept_up_to_the_limit(gold, pool, seed, max_labels):
+    drawn = draw(gold, pool, seed, max_labels=max_labels, shuffle=False)
+    n_gold = min(len(gold), max_labels)
+    assert drawn[:n_gold] == gold[:n_gold]
+    assert not set(drawn[n_gold:]) & set(gold)
+
+
+@given(names, names, seeds)
+def test_a_dropped_gold_label_is_never_asked_as_if_it_were_absent(gold, pool, seed):
+    negatives = set(draw(gold, pool, seed, drop=0.999999)) - set(gold)
+    assert negatives <= set(pool) - set(gold)
+    assert not negatives & set(gold)
+
+
+@given(names.filter(bool), names, seeds, st.integers(0, 3))
+def test_there_are_no_more_negatives_than_allowed(gold, pool, seed, max_negatives):
+    drawn = draw(gold, pool, seed, max_negatives=max_negatives)
+    assert len(set(drawn) - set(gold)) <= max_negatives
+
+
+def test_an_example_without_gold_asks_for_something_absent():
+    assert all(draw([], list("abc"), seed) for seed in range(50))
+    assert draw([], [], 0) == []
+
+
+def test_every_number_of_negatives_occurs():
+    counts = Counter(len(draw(["a"], list("bcdefg"), seed, max_negatives=3)) - 1 for seed in range(400))
+    assert set(counts) == {0, 1, 2, 3}
+    assert min(counts.values()) > 50
+
+
+@given(names, names, seeds)
+def test_the_same_generator_draws_the_same(gold, pool, seed):
+    assert draw(gold, pool, seed, drop=0.5) == draw(gold, pool, seed, drop=0.5)
+
+
+def test_shuffling_brings_labels_into_any_order():
+    orders = {tuple(draw(list("abc"), [], seed)) for seed in range(60)}
+    assert len(orders) == 6
+
+
+def test_dropping_leaves_out_about_as_many_as_it_says():
+    n_kept = sum(len(draw(list("abcdefghij"), [], seed, drop=0.3)) for seed in range(100))
+    assert 600 < n_kept < 800
+
+
+@pytest.mark.parametrize("settings", [{"max_labels": 0}, {"max_negatives": -1}, {"drop": 1.0}, {"drop": -0.1}])
+def test_settings_that_make_no_sense_are_errors(settings):
+    with pytest.raises(ValueError, match="sample_labels needs"):
+        configure_sample_labels(**settings)
