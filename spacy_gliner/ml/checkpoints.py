@@ -187,7 +187,7 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise ValueError(f"{path} can't be read; is it truncated or damaged? Fetch it again. ({error})") from error
     except Exception as error:  # torch raises UnpicklingError subclasses for code in the file
-        raise ValueError(f"{path} holds something other than weights and is not loaded.") from error
+        raise ValueError(f"{path} holds more than weights and is not loaded: code, or no weights at all.") from error
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise ValueError(f"{path} does not hold weights by their names, as a GLiNER checkpoint does.")
     return {

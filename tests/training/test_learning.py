@@ -49,7 +49,7 @@ def new_nlp(tiny_backbone):
         config = {
             "labels": LABELS,
             "sample_labels": SAME_LABELS,
-            "loss": {"alpha": 0.75},
+            "loss": {"alpha": 0.9},
             **({"windows": windows} if windows else {}),
         }
         config["model"] = {"source": {"@misc": "spacy_gliner.NewNetwork.v1", **source}}
@@ -59,11 +59,11 @@ def new_nlp(tiny_backbone):
     return make
 
 
-def learn(nlp, examples, *, steps=80, seed=0):
+def learn(nlp, examples, *, steps=120, seed=0):
     """The losses of training on all examples at once."""
     fix_random_seed(seed)
     nlp.initialize(lambda: examples)
-    optimizer = AdamW(learn_rate=0.001, head_learn_rate=0.01, weight_decay=0.0)
+    optimizer = AdamW(learn_rate=0.001, head_learn_rate=0.005, weight_decay=0.0)
     losses = []
     for _ in range(steps):
         losses.append(nlp.update(examples, sgd=optimizer)["gliner_ner"])
@@ -276,10 +276,11 @@ def tiny_config(pytestconfig, rows, backbone, **training):
     config = load_config(pytestconfig.rootpath / "configs" / "embedded.cfg")
     config["paths"] |= {"train": str(rows), "dev": str(rows), "backbone": str(backbone)}
     config["corpora"]["train"]["weights"] = {"few": 1.0}
-    config["training"] |= {"max_steps": 80, "eval_frequency": 40, **training}
-    for key, rate in {"learn_rate": 0.001, "head_learn_rate": 0.01}.items():
+    config["training"] |= {"max_steps": 120, "eval_frequency": 60, **training}
+    for key, rate in {"learn_rate": 0.001, "head_learn_rate": 0.005}.items():
         config["training"]["optimizer"][key] |= {"rate": rate, "warmup_steps": 5}
     config["components"]["gliner_ner"]["sample_labels"] = SAME_LABELS
+    config["components"]["gliner_ner"]["loss"]["alpha"] = 0.9
     config["components"]["gliner_ner"]["model"]["source"]["dropout"] = 0.0
     return config
 
