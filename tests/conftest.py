@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 import spacy
+import torch
 from hypothesis import settings
 
 from spacy_gliner.ml.checkpoints import write_checkpoint
 
 from .tiny import save_tiny_backbone, tiny_deberta, tiny_network_checkpoint
+
+torch.set_num_threads(1)  # small networks are fastest in one thread
 
 # The same examples every time, and no clock: a busy machine is no bug. `--hypothesis-profile=search` looks for more.
 settings.register_profile("same", deadline=None, derandomize=True, max_examples=50)

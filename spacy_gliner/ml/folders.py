@@ -20,6 +20,7 @@ def whole_or_nothing(folder: Path) -> Iterator[Path]:
         for path in [path for path in scratch.rglob("*") if path.is_file()]:
             target = folder / path.relative_to(scratch)
             target.parent.mkdir(parents=True, exist_ok=True)
+            path.chmod(0o644)  # some libraries write for the owner alone
             path.replace(target)
     finally:
         shutil.rmtree(scratch)

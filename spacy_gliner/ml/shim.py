@@ -168,7 +168,10 @@ class GlinerShim(Shim):
 
     def from_bytes(self, bytes_data: bytes) -> "GlinerShim":
         """The inverse of `to_bytes`; the source is not asked."""
-        message = srsly.msgpack_loads(bytes_data)
+        try:
+            message = srsly.msgpack_loads(bytes_data)
+        except ValueError as error:
+            raise ValueError(f"The saved network can't be read; is its file truncated or damaged? ({error})") from error
         network = build_network(NetworkConfig.from_json(message["network"]))
         load_weights(network, load(message["weights"]), where="the saved pipeline")
         self._model, self._owned, self._optimizer = network.to(self.device), True, None

@@ -135,6 +135,8 @@ class NewNetwork:
         if self.backbone_dropout is not None:
             for key in DROPOUT_SETTINGS & set(vars(pretrained.config)):
                 setattr(pretrained.config, key, self.backbone_dropout)
+        if Path(self.backbone).is_dir():
+            pretrained.config._name_or_path = ""  # a path of this machine means nothing elsewhere
         settings = asdict(self)
         for key in ("backbone", "backbone_dropout", "cache_dir", "local_files_only"):
             del settings[key]

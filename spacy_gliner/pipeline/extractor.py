@@ -1,6 +1,7 @@
 """The one trainable pipe: Docs → queries → logits → spans → Docs. What is asked and written is the task's matter."""
 
 import random
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -23,7 +24,7 @@ from ..ml.checkpoints import write_checkpoint
 from ..ml.folders import whole_or_nothing
 from ..targets import make_targets
 from ..types import Query, ScoredSpan
-from .labels import Labels, parse_device, parse_labels, parse_threshold, parse_thresholds, unparse_labels
+from .labels import Label, Labels, parse_device, parse_labels, parse_threshold, parse_thresholds, unparse_labels
 from .parts import Part, parts
 from .tasks import Task
 from .windows import Range, Windows, merge, word_ranges, word_tokens
@@ -230,17 +231,25 @@ class Extractor(TrainablePipe):
         return list(dict.fromkeys(span.label for spans in gold for span in spans or ()))
 
     def _asks(self, doc: Doc) -> list[Query]:
-        """What to ask of a Doc: its own labels, or the component's."""
-        own = doc._.gliner_labels
-        described = {label.name: label for label in parse_labels(self.cfg["labels"])}
-        if own is None and not described:
+        """What to ask of a Doc."""
+        labels = self._labels_for(doc)
+        if not labels and doc._.gliner_labels is None:
             raise ValueError(
                 f"'{self.name}' has no labels to look for. Give it some, as in nlp.add_pipe('gliner_ner', "
                 f"config={{'labels': ['person', 'company']}}), or set doc._.gliner_labels."
             )
-        labels = list(described.values()) if own is None else parse_labels(own)
-        labels = [described.get(label.name, label) if label.name == label.prompt else label for label in labels]
         return self.task.asks(doc, labels)
+
+    def _labels_for(self, doc: Doc) -> list[Label]:
+        """The Doc's own labels, described as the component describes them where they don't say; or the component's."""
+        own = doc._.gliner_labels
+        configured = parse_labels(self.cfg["labels"])
+        if own is None:
+            return configured
+        described = {label.name: label for label in configured}
+        return [
+            described.get(label.name, label) if label.name == label.prompt else label for label in parse_labels(own)
+        ]
 
     def _parts(self, row: int, doc: Doc, words: Sequence[int], asks: Iterable[Query]) -> Iterator[Part]:
         """Every ask about every window of a Doc."""
@@ -256,12 +265,10 @@ class Extractor(TrainablePipe):
             return
         doc = example.predicted
         words = word_tokens(doc)
-        row_of = {token: row for row, token in enumerate(words)}
         in_words = [
-            span._replace(start=row_of[span.start], end=row_of[span.end - 1] + 1)
-            for span in gold
-            if span.start in row_of and span.end - 1 in row_of
+            span._replace(start=bisect_left(words, span.start), end=bisect_left(words, span.end)) for span in gold
         ]
+        in_words = [span for span in in_words if span.start < span.end]  # white space alone is nothing to find
         for part in self._parts(0, doc, words, [self._training_ask(doc, [span.label for span in in_words])]):
             start, end = part.place
             inside = [
@@ -273,9 +280,8 @@ class Extractor(TrainablePipe):
 
     def _training_ask(self, doc: Doc, gold_labels: Sequence[str]) -> Query:
         """The labels drawn for a Doc: some of its gold and some that are absent."""
-        described = {label.name: label for label in parse_labels(self.cfg["labels"])}
-        own = doc._.gliner_labels
-        pool = [label.name for label in parse_labels(self.cfg["labels"] if own is None else own)]
-        drawn = self.sample_labels(list(dict.fromkeys(gold_labels)), pool, self.rng)
-        (ask,) = self.task.asks(doc, [described.get(name, parse_labels([name])[0]) for name in drawn])
+        pool = {label.name: label for label in self._labels_for(doc)}
+        drawn = self.sample_labels(list(dict.fromkeys(gold_labels)), list(pool), self.rng)
+        labels = parse_labels(unparse_labels(pool.get(name, Label(name, name)) for name in drawn))
+        (ask,) = self.task.asks(doc, labels)
         return ask

@@ -53,6 +53,8 @@ def _parse_label(entry: Any) -> Label:
                 f"A label must be a name, such as 'person', or {{'name': 'drug', 'description': 'a medicine'}}, "
                 f"got {entry!r}."
             )
+        if "${" in text:
+            raise ValueError(f"The label {text!r} holds '${{', which a saved config would take for a variable.")
     return Label(name, prompt)
 
 

@@ -146,20 +146,19 @@ class Entities:
         attrs = {"scores": [span.score for span in spans], "component": "gliner_ner"}
         doc.spans[self.spans_key] = SpanGroup(doc, name=self.spans_key, attrs=attrs, spans=group)
         if self.annotate_ents:
-            self._annotate_ents(doc, [Span(doc, span.start, span.end, span.label) for span in drop_overlaps(spans)])
+            self._annotate_ents(doc, spans)
 
-    def _annotate_ents(self, doc: Doc, new: list[Span]) -> None:
+    def _annotate_ents(self, doc: Doc, spans: Sequence[ScoredSpan]) -> None:
         """Bring new entities together with those that are there. Blocked tokens (`Doc.set_ents`) stay without one."""
-        first, second = (new, list(doc.ents)) if self.overwrite_ents else (list(doc.ents), new)
         blocked = [doc[token.i : token.i + 1] for token in doc if token.ent_iob == BLOCKED and not token.ent_type]
         taken = {span.start for span in blocked}
-        kept = []
-        for span in [*first, *second]:
-            tokens = range(span.start, span.end)
-            if taken.isdisjoint(tokens):
-                kept.append(span)
-                taken.update(tokens)
-        doc.set_ents(kept, blocked=blocked, default="outside")
+        if not self.overwrite_ents:
+            taken.update(token for ent in doc.ents for token in range(ent.start, ent.end))
+        free = [span for span in spans if taken.isdisjoint(range(span.start, span.end))]
+        new = [Span(doc, span.start, span.end, label=span.label) for span in drop_overlaps(free)]
+        taken = {token for span in new for token in range(span.start, span.end)}
+        old = [ent for ent in doc.ents if taken.isdisjoint(range(ent.start, ent.end))]
+        doc.set_ents([*old, *new], blocked=blocked, default="outside")
 
 
 register_extensions()

@@ -43,7 +43,8 @@ def parts(
     shim: The network whose tokenizer and limits count.
     """
     texts = tuple(doc[word].text for word in words)
-    sizes = [min(len(pieces), shim.max_word_pieces) for pieces in shim.tokenizer.pieces(texts)]
+    most = shim.max_word_pieces
+    sizes = [min(len(pieces), most) for pieces in shim.tokenizer.pieces(texts)]
     for group in (group for ask in asks for group in label_groups(ask, shim.tokenizer, shim.max_pieces)):
         prompt_size = shim.tokenizer.prompt_size(group)
         for window in windows:

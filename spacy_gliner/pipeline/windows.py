@@ -136,5 +136,5 @@ def merge(found: Sequence[tuple[Range, Sequence[ScoredSpan]]]) -> list[ScoredSpa
 def _sees_around(place: Range, span: Range, text: Range) -> bool:
     """Whether a range holds a span and the words next to it, as far as the text has any."""
     left = place.start < span.start or span.start == text.start
-    right = span.end < place.end or span.end == text.end
+    right = span.end < place.end or span.end == place.end == text.end
     return left and right

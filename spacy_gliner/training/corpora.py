@@ -62,7 +62,7 @@ class JsonCorpus:
         files = {name: self._rows(paths[name]) for name in self.weights or paths}
         labels = {name: labels_by_source(rows) for name, rows in files.items()}
         for name, row in self._order(files):
-            yield make_example(nlp, row, row.get("labels") or labels[name][source_of(row)], self.spans_key)
+            yield make_example(nlp, row, row.get("labels", labels[name][source_of(row)]), self.spans_key)
 
     def _rows(self, path: Path) -> list[Row]:
         rows = list(read_rows(path))

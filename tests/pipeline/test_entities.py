@@ -211,12 +211,13 @@ def test_an_entity_knows_its_score_and_a_foreign_span_has_none(with_ruler):
     assert Span(make_doc(), 0, 2, label="person")._.gliner_score is None
 
 
-def test_the_score_of_a_span_is_the_best_of_several_components(make_nlp, tiny_checkpoint):
+@pytest.mark.parametrize("scores", [(0.6, 0.9), (0.9, 0.6)])
+def test_the_score_of_a_span_is_the_best_of_several_components(make_nlp, tiny_checkpoint, scores):
     nlp = make_nlp(labels=["person"])
     source = {"name": str(tiny_checkpoint)}
     nlp.add_pipe("gliner_ner", name="second", config={"labels": ["person"], "model": {"source": source}})
-    stub_network(nlp, lambda query: [ScoredSpan(0, 2, "person", 0.6)])
-    stub_network(nlp, lambda query: [ScoredSpan(0, 2, "person", 0.9)], name="second")
+    for name, score in zip(nlp.pipe_names, scores, strict=True):
+        stub_network(nlp, lambda query, score=score: [ScoredSpan(0, 2, "person", score)], name=name)
     (entity,) = nlp(TEXT).ents
     assert entity._.gliner_score == pytest.approx(0.9)
 
@@ -241,6 +242,17 @@ def test_tokens_without_entity_are_outside_and_not_unknown(make_nlp):
     stub_network(nlp, lambda query: [ScoredSpan(0, 2, "person", 0.9)])
     assert [token.ent_iob_ for token in nlp(TEXT)] == ["B", "I"] + ["O"] * 8
     assert nlp("").has_annotation("ENT_IOB")
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_blocked_tokens_stay_without_entity(make_nlp, overwrite):
+    nlp = make_nlp(labels=LABELS, overwrite_ents=overwrite)
+    stub_network(nlp, lambda query: [ScoredSpan(0, 2, "person", 0.9), ScoredSpan(5, 8, "city", 0.9)])
+    doc = nlp.make_doc(TEXT)
+    doc.set_ents([], blocked=[doc[1:2]])
+    doc = nlp(nlp(doc))
+    assert ents(doc) == [("New York City", "city")]
+    assert [token.ent_iob for token in doc] == [2, 3, 2, 2, 2, 3, 1, 1, 2, 2]
 
 
 def test_tokens_stay_unknown_where_entities_are_left_alone(make_nlp):

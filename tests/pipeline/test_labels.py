@@ -233,3 +233,8 @@ def test_labels_can_have_thresholds_of_their_own(make_nlp):
     spans = [ScoredSpan(0, 1, "person", 0.6), ScoredSpan(1, 2, "city", 0.6), ScoredSpan(2, 3, "city", 0.95)]
     stub_network(nlp, lambda query: spans)
     assert [(ent.text, ent.label_) for ent in nlp(TEXT).ents] == [("Bill", "person"), ("founded", "city")]
+
+
+def test_a_label_that_a_saved_config_would_interpolate_is_an_error(make_nlp):
+    with pytest.raises(ValueError, match="variable"):
+        make_nlp(labels=["${paths.train}"])

@@ -205,6 +205,10 @@ def test_a_half_yields_to_a_much_longer_window():
     assert merge(found) == [ScoredSpan(17, 19, "x", 0.6)]
 
 
+def test_a_span_that_fills_a_short_last_window_is_kept():
+    assert merge([(Range(0, 5), []), (Range(4, 6), [ScoredSpan(0, 2, "x", 0.9)])]) == [ScoredSpan(4, 6, "x", 0.9)]
+
+
 def test_spans_at_the_borders_of_the_text_are_kept():
     assert merge([(Range(0, 4), [ScoredSpan(0, 4, "x", 0.9)])]) == [ScoredSpan(0, 4, "x", 0.9)]
     found = [(Range(0, 8), [ScoredSpan(0, 2, "x", 0.9)]), (Range(4, 12), [ScoredSpan(6, 8, "x", 0.8)])]

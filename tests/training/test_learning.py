@@ -7,7 +7,7 @@ import pytest
 import spacy
 import torch
 from spacy.cli.train import train
-from spacy.tokens import DocBin, Span
+from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from spacy.util import fix_random_seed, load_config
 from thinc.api import Adam, Config
@@ -308,6 +308,18 @@ def test_spacy_train_reads_corpora_of_spacy(pytestconfig, rows, tiny_backbone, t
     assert set(nlp.get_pipe("gliner_ner").labels) == set(LABELS)
 
 
+def test_the_labels_that_are_asked_depend_on_the_seed(make_nlp):
+    drawn = []
+    for seed in (1, 1, 2):
+        nlp = make_nlp(labels=list("abcdefghijkl"))
+        example = Example.from_dict(nlp.make_doc("Bill founded Microsoft"), {"entities": [(0, 4, "a")]})
+        fix_random_seed(seed)
+        nlp.initialize(lambda example=example: [example])
+        pipe = nlp.get_pipe("gliner_ner")
+        drawn.append([query.labels for _ in range(5) for query, _ in pipe._training_queries(example)])
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
 def test_learning_draws_from_a_generator_of_its_own(make_nlp):
     nlp = make_nlp()
     example = Example.from_dict(nlp.make_doc("Bill founded Microsoft"), {"entities": [(0, 4, "person")]})
@@ -315,3 +327,21 @@ def test_learning_draws_from_a_generator_of_its_own(make_nlp):
     state = random.getstate()
     nlp.update([example])
     assert random.getstate() == state
+
+
+def test_training_reads_the_descriptions_that_a_doc_brings(make_nlp):
+    nlp = make_nlp(labels=["person"])
+    doc = nlp.make_doc("Ada works for Acme")
+    doc._.gliner_labels = [{"name": "ORG", "description": "company"}]
+    example = Example.from_dict(doc, {"entities": [(14, 18, "ORG")]})
+    ((query, gold),) = nlp.get_pipe("gliner_ner")._training_queries(example)
+    assert (query.labels, query.prompts) == (("ORG",), ("company",))
+    assert [span[:3] for span in gold] == [(3, 4, "ORG")]
+
+
+def test_gold_that_touches_white_space_is_learned_as_its_words(make_nlp):
+    nlp = make_nlp(labels=["person"])
+    predicted, reference = (Doc(nlp.vocab, words=[" ", "Ada", "met", "\n"]) for _ in range(2))
+    reference.set_ents([Span(reference, 0, 2, label="person")])
+    ((query, gold),) = nlp.get_pipe("gliner_ner")._training_queries(Example(predicted, reference))
+    assert [(query.words[span.start : span.end], span.label) for span in gold] == [(("Ada",), "person")]
