@@ -9,31 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from ..batching import PieceTokenizer
-from ..nn.network import HeadName, Network, NetworkConfig, build_network
+from ..nn.network import HeadName, Network, NetworkConfig
 from .folders import whole_or_nothing
+from .weights import network_weights, read_weights, their_name, trained_network
 
 CONFIG_FILE = "gliner_config.json"
-WEIGHT_FILES = ("model.safetensors", "model.fp16.safetensors", "model.bf16.safetensors", "pytorch_model.bin")
 HEADS: dict[str, HeadName] = {"markerV0": "markerV0", "marker": "marker", "token_level": "token"}
-
-# Names in published files -> names in our networks.
-WEIGHT_NAMES = [
-    ("token_rep_layer.bert_layer.model.", "encoder.transformer.backbone."),
-    ("token_rep_layer.projection.", "encoder.projection."),
-    ("rnn.lstm.", "encoder.lstm.lstm."),
-    ("span_rep_layer.span_rep_layer.", "head."),
-    ("prompt_rep_layer.", "head.project_label."),
-    ("scorer.", "head."),
-]
-# Weights that the reference library stores and never uses: fusion layers of uni-encoders, poolers, constant buffers.
-UNUSED_PREFIXES = ("cross_fuser.", "token_rep_layer.bert_layer.model.pooler.")
-UNUSED_SUFFIXES = (".position_ids", ".token_type_ids", ".rotary_emb.inv_freq")
 
 # Configuration values of networks that are of another kind, and what they stand for.
 UNSUPPORTED = {
@@ -67,8 +52,7 @@ def read_checkpoint(folder: Path, **hub: Any) -> Checkpoint:
     unexpected or misshapen parameters, which it names.
     """
     values = _read_config(folder)
-    weights = _read_weights(folder)
-    state = {_our_name(name): tensor for name, tensor in weights.items() if not _is_unused(name)}
+    state = read_weights(folder)
     config = _network_config(values, state, folder, hub)
     tokenizer = PieceTokenizer(
         _read_tokenizer(folder, str(values.get("model_name")), hub),
@@ -81,8 +65,7 @@ def read_checkpoint(folder: Path, **hub: Any) -> Checkpoint:
             f"The tokenizer of {folder} gives its markers the ids {tokenizer.label_marker_id} and "
             f"{tokenizer.separator_id}, but the weights have only {rows} embedding rows: the two don't belong together."
         )
-    network = build_network(config)
-    load_weights(network, state, where=str(folder))
+    network = trained_network(config, state, where=str(folder))
     return Checkpoint(network, tokenizer)
 
 
@@ -91,53 +74,13 @@ def write_checkpoint(checkpoint: Checkpoint, folder: Path, *, half: bool = False
 
     half: Store the weights as fp16.
     """
-    state = {_their_name(name): tensor for name, tensor in network_weights(checkpoint.network).items()}
+    state = {their_name(name): tensor for name, tensor in network_weights(checkpoint.network).items()}
     if half:
         state = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
     with whole_or_nothing(folder) as scratch:
         save_file(state, scratch / "model.safetensors", metadata={"format": "pt"})
         (scratch / CONFIG_FILE).write_text(json.dumps(_their_config(checkpoint), indent=2) + "\n", encoding="utf8")
         _write_tokenizer(checkpoint, scratch)
-
-
-def network_weights(network: Network) -> dict[str, Tensor]:
-    """The network's parameters and buffers; of tensors that are shared (tied embeddings) only the first."""
-    seen: dict[int, str] = {}
-    state = {}
-    for name, tensor in network.state_dict().items():
-        if seen.setdefault(tensor.data_ptr(), name) == name or tensor.numel() == 0:
-            state[name] = tensor.detach().cpu().contiguous()
-    return state
-
-
-def load_weights(network: Network, state: Mapping[str, Tensor], *, where: str) -> None:
-    """Put weights into a network of their shape.
-
-    where: Where they come from, for errors.
-    Raises ValueError that names what is missing, unexpected or of another shape.
-    """
-    own = network.state_dict()
-    loaded = {own[name].data_ptr() for name in state if name in own}
-    problems = {
-        "missing": [name for name, tensor in own.items() if name not in state and tensor.data_ptr() not in loaded],
-        "unexpected": [name for name in state if name not in own],
-        "of another shape than the configuration says": [
-            f"{name} {tuple(state[name].shape)} instead of {tuple(tensor.shape)}"
-            for name, tensor in own.items()
-            if name in state and state[name].shape != tensor.shape
-        ],
-    }
-    if any(problems.values()):
-        raise ValueError(
-            f"The weights of {where} don't fit the network that its configuration describes. "
-            + " ".join(f"{kind.capitalize()}: {_some(names)}." for kind, names in problems.items() if names)
-        )
-    network.load_state_dict(dict(state), strict=False)
-
-
-def _some(names: list[str], limit: int = 8) -> str:
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -171,38 +114,13 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return values
 
 
-def _read_weights(folder: Path) -> dict[str, Tensor]:
-    path = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
-    if path is None:
-        raise FileNotFoundError(f"{folder} holds no weights: expected one of {', '.join(WEIGHT_FILES)}.")
-    try:
-        if path.suffix == ".bin":
-            state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-        else:
-            with safe_open(path, framework="pt") as file:
-                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                for alias, name in (file.metadata() or {}).items():
-                    if name in state:
-                        state[alias] = state[name]
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise ValueError(f"{path} can't be read; is it truncated or damaged? Fetch it again. ({error})") from error
-    except Exception as error:  # torch raises UnpicklingError subclasses for code in the file
-        raise ValueError(f"{path} holds more than weights and is not loaded: code, or no weights at all.") from error
-    if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
-        raise ValueError(f"{path} does not hold weights by their names, as a GLiNER checkpoint does.")
-    return {
-        name.replace("_orig_mod.", ""): tensor.float() if tensor.is_floating_point() else tensor
-        for name, tensor in state.items()
-    }
-
-
 def _network_config(
     values: dict[str, Any], state: Mapping[str, Tensor], folder: Path, hub: dict[str, Any]
 ) -> NetworkConfig:
     head = HEADS[values.get("span_mode", "markerV0")]
     name = {"token": "head.proj_label.weight"}.get(head, "head.project_label.0.weight")
     if name not in state:
-        raise ValueError(f"The weights of {folder} don't fit its configuration. Missing: {_their_name(name)}.")
+        raise ValueError(f"The weights of {folder} don't fit its configuration. Missing: {their_name(name)}.")
     backbone = dict(values.get("encoder_config") or _fetch_backbone_config(values, folder, hub))
     backbone.setdefault("model_type", "deberta-v2")
     backbone["vocab_size"] = _embedding_rows(state, folder)
@@ -301,23 +219,3 @@ def _their_config(checkpoint: Checkpoint) -> dict[str, Any]:
         "vocab_size": config.backbone["vocab_size"],
         "encoder_config": config.backbone,
     }
-
-
-def _is_unused(name: str) -> bool:
-    return name.startswith(UNUSED_PREFIXES) or name.endswith(UNUSED_SUFFIXES)
-
-
-def _our_name(name: str) -> str:
-    for theirs, ours in WEIGHT_NAMES:
-        if name.startswith(theirs):
-            return ours + name.removeprefix(theirs)
-    return name
-
-
-def _their_name(name: str) -> str:
-    if name.startswith(("head.proj_token.", "head.proj_label.", "head.out_mlp.")):
-        return "scorer." + name.removeprefix("head.")
-    for theirs, ours in sorted(WEIGHT_NAMES, key=lambda pair: -len(pair[1])):
-        if name.startswith(ours):
-            return theirs + name.removeprefix(ours)
-    return name

@@ -19,10 +19,11 @@ from thinc.api import Optimizer, Shim, get_torch_default_device
 from torch import Tensor
 
 from ..batching import PieceTokenizer
-from ..nn.network import Network, NetworkConfig, build_network
+from ..nn.network import Network, NetworkConfig
 from ..types import Batch, Logits
-from .checkpoints import Checkpoint, load_weights, network_weights
+from .checkpoints import Checkpoint
 from .sources import Source
+from .weights import network_weights, trained_network
 
 # Where the positions of a backbone set no limit, this does: attention takes memory with the square of the length.
 UNLIMITED_PIECES = 4096
@@ -172,8 +173,8 @@ class GlinerShim(Shim):
             message = srsly.msgpack_loads(bytes_data)
         except ValueError as error:
             raise ValueError(f"The saved network can't be read; is its file truncated or damaged? ({error})") from error
-        network = build_network(NetworkConfig.from_json(message["network"]))
-        load_weights(network, load(message["weights"]), where="the saved pipeline")
+        config = NetworkConfig.from_json(message["network"])
+        network = trained_network(config, load(message["weights"]), where="the saved pipeline")
         self._model, self._owned, self._optimizer = network.to(self.device), True, None
         self._tokenizer = PieceTokenizer.from_bytes(message["tokenizer"])
         return self

@@ -13,7 +13,8 @@ from transformers import BertConfig, BertModel, T5Config
 
 from spacy_gliner.batching import PieceTokenizer, collate
 from spacy_gliner.ml import checkpoints
-from spacy_gliner.ml.checkpoints import Checkpoint, network_weights, read_checkpoint, write_checkpoint
+from spacy_gliner.ml.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from spacy_gliner.ml.weights import load_weights, network_weights
 from spacy_gliner.nn.network import NetworkConfig, build_network
 
 from ..parity.reference import ask, assert_entities_equal, assert_logits_equal, reference_logits
@@ -384,14 +385,14 @@ def test_shape_and_values_are_checked_without_changing_the_network():
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     changed = {name: tensor + 1 for name, tensor in before.items() if name != "head.out_mlp.3.bias"}
     with pytest.raises(ValueError, match="The weights of here don't fit"):
-        checkpoints.load_weights(network, changed, where="here")
+        load_weights(network, changed, where="here")
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
 def test_long_lists_of_names_are_cut():
     network = build_network(NetworkConfig(tiny_bert(), "token", 24))
     with pytest.raises(ValueError, match=r"Missing: .* and \d+ more\.") as caught:
-        checkpoints.load_weights(network, {}, where="here")
+        load_weights(network, {}, where="here")
     assert len(str(caught.value)) < 1000
 
 
@@ -429,3 +430,11 @@ def test_an_old_checkpoint_whose_backbone_is_out_of_reach_names_both(tiny_checkp
 def test_no_queries_are_normal_input(any_checkpoint: Path) -> None:
     checkpoint = read_checkpoint(any_checkpoint)
     assert checkpoint.network(collate([], checkpoint.tokenizer)).scores.shape == (0,)
+
+
+def test_loading_leaves_the_random_generator_alone(tiny_checkpoint):
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    read_checkpoint(tiny_checkpoint)
+    assert torch.equal(torch.rand(2), expected)
