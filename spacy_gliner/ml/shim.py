@@ -28,6 +28,9 @@ from .weights import network_weights, trained_network
 # Where the positions of a backbone set no limit, this does: attention takes memory with the square of the length.
 UNLIMITED_PIECES = 4096
 
+# Backbones that are fine-tuned with a higher rate forget what they know.
+HIGH_RATE = 5e-4
+
 logger = logging.getLogger("spacy_gliner")
 
 # Networks that came from a source, as long as some component uses them: what loads the same is shared for prediction.
@@ -84,21 +87,28 @@ class GlinerShim(Shim):
 
     @property
     def device(self) -> torch.device:
-        """Where the network runs or will run."""
+        """Where the network runs or, before it is loaded, will run."""
+        if self._model is not None:
+            return next(self._model.parameters()).device
+        return self._wanted_device()
+
+    def _wanted_device(self) -> torch.device:
+        """The configured device. Asked once, when loading: thinc's current ops differ from thread to thread."""
         return torch.device(get_torch_default_device() if self.device_name == "auto" else self.device_name)
 
     def load(self) -> None:
         """Take the network that another component has from the same source, or call the source."""
         with _lock:
             identity = self.source.identity()
-            network = _shared.get((identity, str(self.device)))
+            device = self._wanted_device()
+            network = _shared.get((identity, str(device)))
             if identity is None or network is None:
                 checkpoint = self.source()
-                network = checkpoint.network.to(self.device)
+                network = checkpoint.network.to(device)
                 _tokenizers[network] = checkpoint.tokenizer
                 if identity is not None:
-                    _shared[identity, str(self.device)] = network
-                logger.info("Loaded %s; it runs on %s.", self.source, self.device)
+                    _shared[identity, str(device)] = network
+                logger.info("Loaded %s; it runs on %s.", self.source, device)
             self._model, self._tokenizer = network, _tokenizers[network]
             self._owned, self._optimizer = identity is None, None
 
@@ -139,6 +149,12 @@ class GlinerShim(Shim):
             return
         if self._optimizer is None:
             self._optimizer = torch.optim.AdamW(_parameter_groups(self._model))
+            if optimizer.learn_rate > HIGH_RATE:
+                logger.warning(
+                    "A learning rate of %s soon ruins a pretrained network. Use spacy_gliner.AdamW.v1, or one of about "
+                    "1e-5 to 2e-4; spaCy's default of 0.001 is meant for networks that start from nothing.",
+                    optimizer.learn_rate,
+                )
         for group in self._optimizer.param_groups:
             rate = optimizer.learn_rate
             group["lr"] = rate if group["backbone"] else getattr(optimizer, "head_learn_rate", rate)
@@ -154,7 +170,7 @@ class GlinerShim(Shim):
         self.device_name = "cpu" if device_type == "cpu" else f"cuda:{device_id}"
         if self._model is not None:
             self.own()
-            self._model.to(self.device)
+            self._model.to(self._wanted_device())
 
     def to_bytes(self) -> bytes:
         """Configuration, weights and tokenizer. Loads them if need be."""
@@ -175,7 +191,7 @@ class GlinerShim(Shim):
             raise ValueError(f"The saved network can't be read; is its file truncated or damaged? ({error})") from error
         config = NetworkConfig.from_json(message["network"])
         network = trained_network(config, load(message["weights"]), where="the saved pipeline")
-        self._model, self._owned, self._optimizer = network.to(self.device), True, None
+        self._model, self._owned, self._optimizer = network.to(self._wanted_device()), True, None
         self._tokenizer = PieceTokenizer.from_bytes(message["tokenizer"])
         return self
 
@@ -213,7 +229,7 @@ _shims: "weakref.WeakSet[GlinerShim]" = weakref.WeakSet()
 
 def _before_fork() -> None:
     for shim in list(_shims):
-        if not shim.loaded:
+        if not shim.loaded and shim.device.type == "cpu":  # CUDA does not survive a fork
             try:
                 shim.load()
             except (OSError, ValueError) as error:

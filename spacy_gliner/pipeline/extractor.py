@@ -282,6 +282,9 @@ class Extractor(TrainablePipe):
         """The labels drawn for a Doc: some of its gold and some that are absent."""
         pool = {label.name: label for label in self._labels_for(doc)}
         drawn = self.sample_labels(list(dict.fromkeys(gold_labels)), list(pool), self.rng)
-        labels = parse_labels(unparse_labels(pool.get(name, Label(name, name)) for name in drawn))
+        try:
+            labels = parse_labels(unparse_labels(pool.get(name, Label(name, name)) for name in drawn))
+        except ValueError as error:
+            raise ValueError(f"With the gold labels of '{doc.text[:60]}': {error}") from error
         (ask,) = self.task.asks(doc, labels)
         return ask

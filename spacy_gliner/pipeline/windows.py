@@ -1,6 +1,6 @@
 """Long documents: windows of words that overlap, and what was found in them brought together again.
 
-A word is a token that is not whitespace; positions are counted in words until `Words.to_tokens`.
+A word is a token that is not whitespace; positions are counted in words; the `Extractor` turns them into tokens.
 """
 
 from bisect import bisect_left
