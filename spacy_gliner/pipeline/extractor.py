@@ -247,9 +247,11 @@ class Extractor(TrainablePipe):
         if own is None:
             return configured
         described = {label.name: label for label in configured}
-        return [
-            described.get(label.name, label) if label.name == label.prompt else label for label in parse_labels(own)
+        labels = [
+            described.get(name, Label(name, prompt)) if name == prompt else Label(name, prompt)
+            for name, prompt in parse_labels(own)
         ]
+        return parse_labels(unparse_labels(labels))  # descriptions may have made two of them read alike
 
     def _parts(self, row: int, doc: Doc, words: Sequence[int], asks: Iterable[Query]) -> Iterator[Part]:
         """Every ask about every window of a Doc."""

@@ -238,3 +238,11 @@ def test_labels_can_have_thresholds_of_their_own(make_nlp):
 def test_a_label_that_a_saved_config_would_interpolate_is_an_error(make_nlp):
     with pytest.raises(ValueError, match="variable"):
         make_nlp(labels=["${paths.train}"])
+
+
+def test_a_doc_that_asks_for_a_label_and_its_description_is_an_error(make_nlp):
+    nlp = make_nlp(labels=[{"name": "PER", "description": "person"}])
+    doc = nlp.make_doc("Ada met Babbage in London")
+    doc._.gliner_labels = ["person", "PER"]
+    with pytest.raises(ValueError, match="both read as 'person'"):
+        nlp(doc)
