@@ -124,6 +124,14 @@ def drop_overlaps(spans: Iterable[ScoredSpan], *, nested: bool = False, multi_la
     return sorted(kept, key=lambda span: span.start)
 
 
+def drop_overlaps_per_label(spans: Iterable[ScoredSpan]) -> list[ScoredSpan]:
+    """Like `drop_overlaps`, but spans of different labels never clash."""
+    of_label: dict[str, list[ScoredSpan]] = {}
+    for span in spans:
+        of_label.setdefault(span.label, []).append(span)
+    return [span for of_one in of_label.values() for span in drop_overlaps(of_one)]
+
+
 def _clash(a: ScoredSpan, b: ScoredSpan, nested: bool, multi_label: bool) -> bool:
     """Whether two spans that share a word exclude each other."""
     if (a.start, a.end) == (b.start, b.end):

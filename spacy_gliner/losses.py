@@ -24,6 +24,7 @@ def focal_loss(
     gamma: float = 0.0,
     smoothing: float = 0.0,
     reduction: Literal["sum", "mean"] = "mean",
+    weight: float = 1.0,
 ) -> Tensor:
     """Focal binary cross entropy over what is not ignored (GLiNER multi-task, 2.3, eq. 1 for the smoothing).
 
@@ -32,6 +33,7 @@ def focal_loss(
     gamma: The exponent by which easy elements count less; 0 is plain cross entropy.
     smoothing: In 0..1, moves the targets towards 0.5.
     reduction: The sum over the elements, or their mean.
+    weight: What the loss counts beside those of other components that train the same network.
     RETURNS (Tensor): A scalar.
     """
     keep = target != IGNORE
@@ -44,19 +46,23 @@ def focal_loss(
         loss = loss * wrong.clamp(min=1e-6) ** gamma  # at 0 the slope of a root is infinite
     if alpha >= 0:
         loss = loss * (alpha * target + (1 - alpha) * (1 - target))
-    return loss.sum() if reduction == "sum" else loss.sum() / max(loss.numel(), 1)
+    return weight * (loss.sum() if reduction == "sum" else loss.sum() / max(loss.numel(), 1))
 
 
 def configure_focal_loss(
-    alpha: float = -1.0, gamma: float = 0.0, smoothing: float = 0.0, reduction: Literal["sum", "mean"] = "mean"
+    alpha: float = -1.0,
+    gamma: float = 0.0,
+    smoothing: float = 0.0,
+    reduction: Literal["sum", "mean"] = "mean",
+    weight: float = 1.0,
 ) -> Loss:
     """`focal_loss` with its settings, for a config: `spacy_gliner.focal_loss.v1`."""
-    if alpha > 1 or gamma < 0 or not 0 <= smoothing <= 1 or reduction not in ("sum", "mean"):
+    if alpha > 1 or gamma < 0 or not 0 <= smoothing <= 1 or reduction not in ("sum", "mean") or weight < 0:
         raise ValueError(
             f"focal_loss needs alpha <= 1 (negative: off), gamma >= 0, smoothing in 0..1, reduction 'sum' or 'mean', "
-            f"got {alpha=}, {gamma=}, {smoothing=}, {reduction=}."
+            f"weight >= 0, got {alpha=}, {gamma=}, {smoothing=}, {reduction=}, {weight=}."
         )
-    return partial(focal_loss, alpha=alpha, gamma=gamma, smoothing=smoothing, reduction=reduction)
+    return partial(focal_loss, alpha=alpha, gamma=gamma, smoothing=smoothing, reduction=reduction, weight=weight)
 
 
 def loss_and_gradient(scores: Tensor, target: Tensor, loss: Loss) -> tuple[float, Tensor]:

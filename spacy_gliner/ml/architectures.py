@@ -7,8 +7,9 @@ from thinc.api import Model
 
 from ..batching import collate
 from ..types import Logits, Query
+from .borrowing import BorrowingShim
 from .shim import GlinerShim
-from .sources import Source
+from .sources import FromComponent, Source
 
 GlinerModel = Model[list[Query], Logits]
 
@@ -18,7 +19,15 @@ def build_gliner(source: Source) -> GlinerModel:
 
     source: Where the network comes from. Its shape comes with it, so there are no other settings.
     """
-    return Model("gliner", forward, init=init, shims=[GlinerShim(source)])
+    shim = BorrowingShim(source.component) if isinstance(source, FromComponent) else GlinerShim(source)
+    return Model("gliner", forward, init=init, shims=[shim])
+
+
+def connect(model: GlinerModel, find: Callable[[str], GlinerModel | None]) -> None:
+    """Tell a model that borrows its network how to find the model of another component. Others need nothing."""
+    shim = model.shims[0] if model.shims else None
+    if isinstance(shim, BorrowingShim):
+        shim.find = find
 
 
 def forward(model: GlinerModel, queries: list[Query], is_train: bool) -> tuple[Logits, Callable[[Logits], list[Query]]]:
@@ -34,13 +43,24 @@ def forward(model: GlinerModel, queries: list[Query], is_train: bool) -> tuple[L
 
 
 def init(model: GlinerModel, X: Any = None, Y: Any = None) -> None:
-    """Ask the source, whatever was there before."""
-    shim_of(model).load()
+    """Ask the source, whatever was there before. A network that is borrowed is left to its owner."""
+    shim = shim_of(model)
+    if shim in model.shims:
+        shim.load()
+
+
+def set_device(model: GlinerModel, device: str) -> None:
+    """Where the network will run. A network that is borrowed runs where its owner says."""
+    for shim in model.shims:
+        if isinstance(shim, GlinerShim):
+            shim.device_name = device
 
 
 def shim_of(model: GlinerModel) -> GlinerShim:
-    """The shim that holds the model's network and tokenizer."""
+    """The shim that holds the model's network and tokenizer: its own, or that of the component it borrows from."""
     shim = next(iter(model.shims), None)
+    if isinstance(shim, BorrowingShim):
+        shim = shim.owner
     if not isinstance(shim, GlinerShim):
         raise ValueError(
             f"Expected a model built by the architecture 'spacy_gliner.GLiNER.v1', got '{model.name}' with a "

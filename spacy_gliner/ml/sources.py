@@ -98,6 +98,26 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
+class FromComponent:
+    """The network of another component of the pipeline: `spacy_gliner.FromComponent.v1`.
+
+    The weights are saved once, with that component; whoever trains, trains it for all.
+
+    component: The name of the component that owns the network.
+    """
+
+    component: str
+
+    def __call__(self) -> checkpoints.Checkpoint:
+        """Not used: the owner loads it."""
+        raise ValueError(f"The network of '{self.component}' is loaded by that component.")
+
+    def identity(self) -> Hashable:
+        """None: the owner's is the only one."""
+        return None
+
+
+@dataclass(frozen=True)
 class NewNetwork:
     """A network with new heads around a pretrained backbone, to be trained: `spacy_gliner.NewNetwork.v1`.
 

@@ -1,14 +1,34 @@
-"""Custom attributes: `doc._.gliner_labels` (read) and `span._.gliner_score` (given)."""
+"""Custom attributes of Docs and Spans.
+
+Inputs: `doc._.gliner_labels`, `gliner_relation_labels`, `gliner_questions`, `gliner_prompts`. None leaves it to the
+component, an empty list asks for nothing.
+Results, read from span groups: `gliner_relations`, `gliner_answers`, `gliner_matches`, `gliner_summary`; setting them
+gives gold data. `span._.gliner_score` is what a component gave these words with this label.
+"""
 
 from bisect import bisect_left
 
 from spacy.tokens import Doc, Span
 
+from . import results
+
+INPUTS = ("gliner_labels", "gliner_relation_labels", "gliner_questions", "gliner_prompts")
+RESULTS = {
+    "gliner_relations": (results.get_relations, results.set_relations),
+    "gliner_answers": (results.get_answers, results.set_answers),
+    "gliner_matches": (results.get_matches, results.set_matches),
+    "gliner_summary": (results.get_summary, results.set_summary),
+}
+
 
 def register_extensions() -> None:
     """Register the attributes, unless they are there."""
-    if not Doc.has_extension("gliner_labels"):
-        Doc.set_extension("gliner_labels", default=None)
+    for name in INPUTS:
+        if not Doc.has_extension(name):
+            Doc.set_extension(name, default=None)
+    for name, (getter, setter) in RESULTS.items():
+        if not Doc.has_extension(name):
+            Doc.set_extension(name, getter=getter, setter=setter)
     if not Span.has_extension("gliner_score"):
         Span.set_extension("gliner_score", getter=gliner_score)
 
@@ -27,6 +47,6 @@ def gliner_score(span: Span) -> float | None:
             other = group[row]
             if other.start > span.start:
                 break
-            if other.end == span.end and other.label == span.label:
+            if other.end == span.end and other.label == span.label and scores[row] is not None:
                 best = scores[row] if best is None else max(best, scores[row])
     return best

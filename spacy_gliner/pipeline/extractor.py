@@ -17,17 +17,17 @@ from spacy.vocab import Vocab
 from thinc.api import Optimizer
 
 from ..batching import by_length
-from ..decoding import candidates, drop_overlaps
+from ..decoding import candidates
 from ..losses import Loss, loss_and_gradient
-from ..ml.architectures import GlinerModel, shim_of
+from ..ml.architectures import GlinerModel, set_device, shim_of
 from ..ml.checkpoints import write_checkpoint
 from ..ml.folders import whole_or_nothing
 from ..targets import make_targets
 from ..types import Query, ScoredSpan
-from .labels import Label, Labels, parse_device, parse_labels, parse_threshold, parse_thresholds, unparse_labels
+from .labels import Labels, parse_device, parse_threshold, parse_thresholds
 from .parts import Part, parts
 from .tasks import Task
-from .windows import Range, Windows, merge, word_ranges, word_tokens
+from .windows import Finding, Windows, merge, word_ranges, word_tokens
 
 SampleLabels = Callable[[Sequence[str], Sequence[str], random.Random], list[str]]
 
@@ -39,9 +39,9 @@ class Extractor(TrainablePipe):
     model: Built by `spacy_gliner.GLiNER.v1`. Its weights load when they are first needed.
     name: The name of the component.
     task: What to ask and where to write.
-    labels: Names, or names with descriptions; may be empty until something is predicted.
+    labels: What is asked for, as the task reads it; may be empty until something is predicted.
     threshold: A span needs a score above this.
-    label_thresholds: Other thresholds for some labels.
+    label_thresholds: Other thresholds for some labels, over those that the labels bring.
     windows: Cuts a Doc into windows.
     max_pieces: Pieces of a pass, over all queries in it.
     device: "auto", or a torch device such as "cuda:0" or "mps".
@@ -82,16 +82,16 @@ class Extractor(TrainablePipe):
         self.scorer = scorer
         self.rng = random.Random(0)
         self.cfg: dict[str, Any] = {
-            "labels": unparse_labels(parse_labels(labels)),
+            "labels": [label.unparse() for label in task.parse(labels)],
             "threshold": parse_threshold(threshold),
             "label_thresholds": parse_thresholds(label_thresholds),
         }
-        shim_of(model).device_name = parse_device(device)
+        set_device(model, parse_device(device))
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The names of the labels."""
-        return tuple(label.name for label in parse_labels(self.cfg["labels"]))
+        return tuple(label.name for label in self.task.parse(self.cfg["labels"]))
 
     @property
     def label_data(self) -> list[Any]:
@@ -107,45 +107,56 @@ class Extractor(TrainablePipe):
         """Add a label; 0 if it is there already, otherwise 1."""
         if label in self.labels:
             return 0
-        labels = parse_labels([*self.cfg["labels"], label])
+        labels = self.task.parse([*self.cfg["labels"], label])
         added = len(labels) - len(self.cfg["labels"])
-        self.cfg["labels"] = unparse_labels(labels)
+        self.cfg["labels"] = [label.unparse() for label in labels]
         return added
 
     def predict(self, docs: Iterable[Doc]) -> list[list[ScoredSpan]]:
         """Find the spans of each Doc, without changing it. Windows of all Docs share passes.
 
         RETURNS: For each Doc its spans, in tokens, by start; those of equal start by score.
-        Raises ValueError for a Doc without labels, neither its own nor the component's, and for a label that would
-        fill a pass.
+        Raises ValueError for a Doc of which nothing is asked, neither by itself nor by the component, and for a label
+        that would fill a pass.
         """
         docs = list(docs)
         words = [word_tokens(doc) for doc in docs]
-        asked = [part for row, doc in enumerate(docs) for part in self._parts(row, doc, words[row], self._asks(doc))]
-        found: list[dict[Query, list[tuple[Range, list[ScoredSpan]]]]] = [{} for _ in docs]
+        asked = [part for row, doc in enumerate(docs) for part in self._parts(row, doc, words[row])]
+        found: list[dict[tuple[str, ...], list[Finding]]] = [{} for _ in docs]
         for rows in by_length([part.n_pieces for part in asked], max_pieces=self.max_pieces):
             queries = [asked[row].query for row in rows]
             spans = candidates(
                 self.model.predict(queries),
                 queries,
                 threshold=self.cfg["threshold"],
-                label_thresholds=self.cfg["label_thresholds"],
+                label_thresholds=self._thresholds(queries),
             )
             for row, spans_of_row in zip(rows, spans, strict=True):
-                of_ask = found[asked[row].doc].setdefault(replace(asked[row].query, words=()), [])
-                of_ask.append((asked[row].place, spans_of_row))
+                part = asked[row]
+                of_instruction = found[part.doc].setdefault(part.query.instruction, [])
+                of_instruction.append(Finding(part.place, part.query.labels, spans_of_row))
         return [self._decide(of_doc.values(), in_doc) for of_doc, in_doc in zip(found, words, strict=True)]
 
-    def _decide(self, found: Iterable[list[tuple[Range, list[ScoredSpan]]]], words: Sequence[int]) -> list[ScoredSpan]:
-        """The best of what was found in one Doc, in tokens. Each ask has ranges of its own, which are merged."""
-        in_order = sorted((span for of_ask in found for span in merge(of_ask)), key=lambda span: span[:2])
-        kept = drop_overlaps(in_order, nested=self.task.nested, multi_label=self.task.multi_label)
-        return [ScoredSpan(words[start], words[end - 1] + 1, label, score) for start, end, label, score in kept]
+    def _decide(self, found: Iterable[list[Finding]], words: Sequence[int]) -> list[ScoredSpan]:
+        """The best of what was found in one Doc, in tokens. Windows are merged for each instruction by itself."""
+        in_order = sorted((span for of_one in found for span in merge(of_one)), key=lambda span: span[:2])
+        return [
+            ScoredSpan(words[start], words[end - 1] + 1, label, score)
+            for start, end, label, score in self.task.select(in_order)
+        ]
+
+    def _thresholds(self, queries: Iterable[Query]) -> dict[str, float]:
+        """The thresholds of those labels that have one of their own."""
+        own = {label.name: label.threshold for label in self.task.parse(self.cfg["labels"])} | self.cfg["label_thresholds"]
+        if not any(limit is not None for limit in own.values()):
+            return {}
+        limits = {label: own.get(self.task.name_of(label)) for query in queries for label in query.labels}
+        return {label: limit for label, limit in limits.items() if limit is not None}
 
     def set_annotations(self, docs: Iterable[Doc], scores: Sequence[Sequence[ScoredSpan]]) -> None:
         """Write spans on their Docs."""
         for doc, spans in zip(docs, scores, strict=True):
-            self.task.annotate(doc, spans)
+            self.task.annotate(doc, spans, self._labels_for(doc))
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
         """Annotate a stream of Docs.
@@ -203,7 +214,8 @@ class Extractor(TrainablePipe):
         validate_get_examples(get_examples, "Extractor.initialize")
         self.rng.seed(random.getrandbits(32))  # spaCy has seeded the global generator
         if not self.cfg["labels"]:
-            self.cfg["labels"] = unparse_labels(parse_labels(labels or self._observed_labels(get_examples)))
+            observed = self.task.parse(labels or self._observed_labels(get_examples))
+            self.cfg["labels"] = [label.unparse() for label in observed]
         self.model.initialize()
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
@@ -227,66 +239,83 @@ class Extractor(TrainablePipe):
         write_checkpoint(shim_of(self.model).checkpoint(), ensure_path(folder), half=half)
 
     def _observed_labels(self, get_examples: Callable[[], Iterable[Example]]) -> list[str]:
-        gold = (self.task.gold(example) for example in islice(get_examples(), 1000))
-        return list(dict.fromkeys(span.label for spans in gold for span in spans or ()))
+        examples = islice(get_examples(), 1000)
+        return list(dict.fromkeys(name for example in examples for name in self.task.observe(example)))
 
-    def _asks(self, doc: Doc) -> list[Query]:
-        """What to ask of a Doc."""
+    def _parts(self, row: int, doc: Doc, words: Sequence[int]) -> Iterator[Part]:
+        """What is asked of a Doc, window by window."""
         labels = self._labels_for(doc)
-        if not labels and doc._.gliner_labels is None:
-            raise ValueError(
-                f"'{self.name}' has no labels to look for. Give it some, as in nlp.add_pipe('gliner_ner', "
-                f"config={{'labels': ['person', 'company']}}), or set doc._.gliner_labels."
-            )
-        return self.task.asks(doc, labels)
+        if not labels and self._own_labels(doc) is None:
+            raise ValueError(f"'{self.name}' has nothing to look for. {self.task.hint}")
+        if words and labels:
+            windows = word_ranges(self.windows(doc), words)
+            asked = [(place, self.task.asks(doc, window, labels)) for place, window in windows]
+            yield from parts(row, doc, words, asked, shim_of(self.model))
 
-    def _labels_for(self, doc: Doc) -> list[Label]:
-        """The Doc's own labels, described as the component describes them where they don't say; or the component's."""
-        own = doc._.gliner_labels
-        configured = parse_labels(self.cfg["labels"])
+    def _own_labels(self, doc: Doc) -> Any:
+        """What the Doc itself asks for; None where it leaves that to the component."""
+        return doc._.get(self.task.input) if self.task.input else None
+
+    def _labels_for(self, doc: Doc) -> list[Any]:
+        """What the Doc asks for, each as the component describes it where the Doc only names it; or the component's."""
+        own = self._own_labels(doc)
+        configured = self.task.parse(self.cfg["labels"])
         if own is None:
             return configured
-        described = {label.name: label for label in configured}
-        labels = [
-            described.get(name, Label(name, prompt)) if name == prompt else Label(name, prompt)
-            for name, prompt in parse_labels(own)
-        ]
-        return parse_labels(unparse_labels(labels))  # descriptions may have made two of them read alike
-
-    def _parts(self, row: int, doc: Doc, words: Sequence[int], asks: Iterable[Query]) -> Iterator[Part]:
-        """Every ask about every window of a Doc."""
-        asks = [ask for ask in asks if ask.labels]
-        if words and asks:
-            windows = list(word_ranges(self.windows(doc), words))
-            yield from parts(row, doc, words, windows, asks, shim_of(self.model))
+        described = {label.name: label.unparse() for label in configured}
+        asked = [label.unparse() for label in self.task.parse(own)]
+        return self.task.parse([described.get(label, label) if isinstance(label, str) else label for label in asked])
 
     def _training_queries(self, example: Example) -> Iterator[tuple[Query, list[ScoredSpan]]]:
         """The windows of an Example with the labels drawn for each, and their gold spans in words of the window."""
         gold = self.task.gold(example)
         if gold is None:
             return
-        doc = example.predicted
+        doc = self.task.given(example)
         words = word_tokens(doc)
         in_words = [
             span._replace(start=bisect_left(words, span.start), end=bisect_left(words, span.end)) for span in gold
         ]
         in_words = [span for span in in_words if span.start < span.end]  # white space alone is nothing to find
-        for part in self._parts(0, doc, words, [self._training_ask(doc, [span.label for span in in_words])]):
+        labels = self._training_labels(doc, in_words)
+        asked = []
+        for place, window in word_ranges(self.windows(doc), words):
+            inside = [span.label for span in in_words if place.start <= span.start and span.end <= place.end]
+            asked.append((place, self._draw(self.task.asks(doc, window, labels), inside)))
+        for part in parts(0, doc, words, asked, shim_of(self.model)):
             start, end = part.place
-            inside = [
-                span._replace(start=span.start - start, end=span.end - start)
-                for span in in_words
-                if start <= span.start and span.end <= end
-            ]
-            yield part.query, inside
+            yield (
+                part.query,
+                [
+                    span._replace(start=span.start - start, end=span.end - start)
+                    for span in in_words
+                    if start <= span.start and span.end <= end
+                ],
+            )
 
-    def _training_ask(self, doc: Doc, gold_labels: Sequence[str]) -> Query:
-        """The labels drawn for a Doc: some of its gold and some that are absent."""
-        pool = {label.name: label for label in self._labels_for(doc)}
-        drawn = self.sample_labels(list(dict.fromkeys(gold_labels)), list(pool), self.rng)
+    def _training_labels(self, doc: Doc, gold: Iterable[ScoredSpan]) -> list[Any]:
+        """What may be asked of a Doc in training: what would be in prediction, and its gold."""
+        labels = self._labels_for(doc)
+        missing = dict.fromkeys(self.task.name_of(span.label) for span in gold)
+        for label in labels:
+            missing.pop(label.name, None)
+        if not missing:
+            return labels
         try:
-            labels = parse_labels(unparse_labels(pool.get(name, Label(name, name)) for name in drawn))
+            return self.task.parse([*(label.unparse() for label in labels), *missing])
         except ValueError as error:
             raise ValueError(f"With the gold labels of '{doc.text[:60]}': {error}") from error
-        (ask,) = self.task.asks(doc, labels)
-        return ask
+
+    def _draw(self, asks: Sequence[Query], gold_labels: Iterable[str]) -> list[Query]:
+        """The asks of a window with only those labels that are drawn: some of its gold and some that are absent."""
+        prompts = [dict(zip(ask.labels, ask.label_prompts, strict=True)) for ask in asks]
+        pool = list(dict.fromkeys(label for ask in asks for label in ask.labels))
+        in_pool = set(pool)
+        gold = [label for label in dict.fromkeys(gold_labels) if label in in_pool]
+        drawn = self.sample_labels(gold, pool, self.rng)
+        reduced = []
+        for ask, of_ask in zip(asks, prompts, strict=True):
+            labels = tuple(label for label in drawn if label in of_ask)
+            if labels:
+                reduced.append(replace(ask, labels=labels, prompts=tuple(of_ask[label] for label in labels)))
+        return reduced

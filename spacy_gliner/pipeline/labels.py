@@ -9,14 +9,25 @@ Labels = Any  # list[str | dict[str, str]] | dict[str, str]: checked here, where
 
 
 class Label(NamedTuple):
-    """A label's name, under which spans are returned, and what the network reads for it."""
+    """A label's name, under which spans are returned, what the network reads for it, and a threshold of its own."""
 
     name: str
     prompt: str
+    threshold: float | None = None
+
+    def unparse(self) -> Any:
+        """The form that configs and JSON keep."""
+        entry: dict[str, Any] = {"name": self.name}
+        if self.prompt != self.name:
+            entry["description"] = self.prompt
+        if self.threshold is not None:
+            entry["threshold"] = self.threshold
+        return entry if len(entry) > 1 else self.name
 
 
 def parse_labels(labels: Labels) -> list[Label]:
-    """Labels from a list of names and `{"name": …, "description": …}`, or a dict of names and descriptions.
+    """Labels from a list of names and `{"name": …, "description": …, "threshold": …}`, or a dict of names and
+    descriptions.
 
     A name that is repeated counts once, where it came first.
     Raises ValueError for anything that is not text, for blank names, and where one name has two descriptions or two
@@ -43,8 +54,10 @@ def parse_labels(labels: Labels) -> list[Label]:
 
 
 def _parse_label(entry: Any) -> Label:
-    if isinstance(entry, Mapping) and set(entry) <= {"name", "description"} and "name" in entry:
+    limit = None
+    if isinstance(entry, Mapping) and set(entry) <= {"name", "description", "threshold"} and "name" in entry:
         name, prompt = entry["name"], entry.get("description") or entry["name"]
+        limit = entry.get("threshold")
     else:
         name = prompt = entry
     for text in (name, prompt):
@@ -55,12 +68,7 @@ def _parse_label(entry: Any) -> Label:
             )
         if "${" in text:
             raise ValueError(f"The label {text!r} holds '${{', which a saved config would take for a variable.")
-    return Label(name, prompt)
-
-
-def unparse_labels(labels: Iterable[Label]) -> list[Any]:
-    """The inverse of `parse_labels`, in the form that configs and JSON keep."""
-    return [name if prompt == name else {"name": name, "description": prompt} for name, prompt in labels]
+    return Label(name, prompt, None if limit is None else parse_threshold(limit, f"The threshold of label '{name}'"))
 
 
 def parse_threshold(value: Any, name: str = "threshold") -> float:

@@ -1,63 +1,40 @@
 """Named entities: the factory `gliner_ner`, its default config, reading gold entities and writing found ones."""
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from spacy.language import Language
 from spacy.tokens import Doc, Span, SpanGroup
 from spacy.training import Example
-from thinc.api import Config
 
 from ..decoding import drop_overlaps
 from ..losses import Loss
 from ..ml.architectures import GlinerModel
 from ..types import Query, ScoredSpan
+from .alignment import aligned_spans
 from .extensions import register_extensions
 from .extractor import Extractor, SampleLabels
-from .labels import Label, Labels
+from .labels import Label, Labels, parse_labels
+from .settings import make_extractor, with_shared
 from .windows import Windows
 
-logger = logging.getLogger("spacy_gliner")
-
 BLOCKED = 3  # the `ent_iob` of a token that begins an entity; without a type, of one that must not be in any
-
-DEFAULT_CONFIG = Config().from_str("""
-[gliner_ner]
-labels = []
-threshold = 0.5
-label_thresholds = []
-annotate_ents = true
-overwrite_ents = false
-spans_key = null
-nested = false
-multi_label = false
-max_pieces = 1024
-device = "auto"
-scorer = {"@scorers": "spacy_gliner.entity_scorer.v1"}
-
-[gliner_ner.windows]
-@misc = "spacy_gliner.strided_windows.v1"
-
-[gliner_ner.sample_labels]
-@misc = "spacy_gliner.sample_labels.v1"
-
-[gliner_ner.loss]
-@misc = "spacy_gliner.focal_loss.v1"
-
-[gliner_ner.model]
-@architectures = "spacy_gliner.GLiNER.v1"
-
-[gliner_ner.model.source]
-@misc = "spacy_gliner.Checkpoint.v1"
-""")
-
 
 @Language.factory(
     "gliner_ner",
     assigns=["doc.ents", "token.ent_iob", "token.ent_type", "doc.spans", "doc._.gliner_labels", "span._.gliner_score"],
-    default_config=DEFAULT_CONFIG["gliner_ner"],
+    default_config=with_shared(
+        {
+            "labels": [],
+            "threshold": 0.5,
+            "annotate_ents": True,
+            "overwrite_ents": False,
+            "nested": False,
+            "multi_label": False,
+            "scorer": {"@scorers": "spacy_gliner.entity_scorer.v1"},
+        }
+    ),
     default_score_weights={"ents_f": 1.0, "ents_p": 0.0, "ents_r": 0.0, "ents_per_type": None},
 )
 def make_gliner_ner(
@@ -90,11 +67,11 @@ def make_gliner_ner(
     The other settings are those of `Extractor`.
     """
     task = Entities(spans_key or name, annotate_ents, overwrite_ents, nested, multi_label)
-    return Extractor(
-        nlp.vocab,
-        model,
+    return make_extractor(
+        nlp,
         name,
-        task=task,
+        task,
+        model,
         labels=labels,
         threshold=threshold,
         label_thresholds=label_thresholds,
@@ -116,10 +93,35 @@ class Entities:
     overwrite_ents: bool
     nested: bool
     multi_label: bool
+    input: ClassVar[str] = "gliner_labels"
+    hint: ClassVar[str] = (
+        "Give it labels, as in nlp.add_pipe('gliner_ner', config={'labels': ['person', 'company']}), or set "
+        "doc._.gliner_labels."
+    )
 
-    def asks(self, doc: Doc, labels: Sequence[Label]) -> list[Query]:
+    def parse(self, labels: Labels) -> list[Label]:
+        """Labels as users write them."""
+        return parse_labels(labels)
+
+    def asks(self, doc: Doc, window: Span, labels: Sequence[Label]) -> list[Query]:
         """One question: all the labels."""
         return [Query((), tuple(label.name for label in labels), tuple(label.prompt for label in labels))]
+
+    def name_of(self, label: str) -> str:
+        """The label itself."""
+        return label
+
+    def select(self, spans: Sequence[ScoredSpan]) -> list[ScoredSpan]:
+        """The best of those that clash."""
+        return drop_overlaps(spans, nested=self.nested, multi_label=self.multi_label)
+
+    def given(self, example: Example) -> Doc:
+        """The predicted Doc: entities need no inputs but labels."""
+        return example.predicted
+
+    def observe(self, example: Example) -> list[str]:
+        """The labels of the gold spans."""
+        return list(dict.fromkeys(span.label for span in self.gold(example) or ()))
 
     def gold(self, example: Example) -> list[ScoredSpan] | None:
         """The spans of the reference's group, or its entities; None where it has neither."""
@@ -130,17 +132,10 @@ class Entities:
             spans = list(reference.ents)
         else:
             return None
-        aligned = example.get_aligned_spans_y2x(spans, allow_overlap=True)
-        if len(aligned) < len(spans):
-            logger.warning(
-                "%d of %d gold spans don't fall on token borders and are not learned: '%s…'",
-                len(spans) - len(aligned),
-                len(spans),
-                reference.text[:60],
-            )
+        aligned = aligned_spans(example, spans)
         return [ScoredSpan(span.start, span.end, span.label_, 1.0) for span in aligned]
 
-    def annotate(self, doc: Doc, spans: Sequence[ScoredSpan]) -> None:
+    def annotate(self, doc: Doc, spans: Sequence[ScoredSpan], labels: Sequence[Label] = ()) -> None:
         """Write the span group and, if so configured, entities that clash with no others."""
         group = [Span(doc, span.start, span.end, label=span.label) for span in spans]
         attrs = {"scores": [span.score for span in spans], "component": "gliner_ner"}

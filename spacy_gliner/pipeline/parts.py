@@ -12,6 +12,8 @@ from .windows import Range, fit
 
 # Labels take at most this many pieces of a pass, and never more than half of it; more labels go in several groups.
 PROMPT_PIECES = 512
+# A question that leaves fewer pieces than this to its label is too long.
+LABEL_ROOM = 8
 # Words that two halves of a window share when it has to be split.
 SPLIT_OVERLAP = 24
 
@@ -30,36 +32,43 @@ def parts(
     row: int,
     doc: Doc,
     words: Sequence[int],
-    windows: Sequence[Range],
-    asks: Iterable[Query],
+    asked: Iterable[tuple[Range, Sequence[Query]]],
     shim: GlinerShim,
 ) -> Iterator[Part]:
-    """Every ask, in groups of labels, about every window of a Doc.
+    """Every ask about every window of a Doc, in groups of labels.
 
     row: Where the Doc stands among those of a batch.
     words: The tokens of the Doc that are words.
-    windows: Ranges of these words.
-    asks: Queries without words.
+    asked: Ranges of these words, each with queries without words.
     shim: The network whose tokenizer and limits count.
     """
     texts = tuple(doc[word].text for word in words)
     most = shim.max_word_pieces
     sizes = [min(len(pieces), most) for pieces in shim.tokenizer.pieces(texts)]
-    for group in (group for ask in asks for group in label_groups(ask, shim.tokenizer, shim.max_pieces)):
-        prompt_size = shim.tokenizer.prompt_size(group)
-        for window in windows:
-            for place in fit(window, sizes, budget=shim.max_pieces - prompt_size, overlap=SPLIT_OVERLAP):
-                query = replace(group, words=texts[place.start : place.end])
-                yield Part(row, place, query, prompt_size + sum(sizes[place.start : place.end]))
+    groups: dict[Query, list[tuple[Query, int]]] = {}
+    for window, asks in asked:
+        for ask in asks:
+            if ask not in groups:
+                split = label_groups(ask, shim.tokenizer, shim.max_pieces)
+                groups[ask] = [(group, shim.tokenizer.prompt_size(group)) for group in split]
+            for group, prompt_size in groups[ask]:
+                for place in fit(window, sizes, budget=shim.max_pieces - prompt_size, overlap=SPLIT_OVERLAP):
+                    query = replace(group, words=texts[place.start : place.end])
+                    yield Part(row, place, query, prompt_size + sum(sizes[place.start : place.end]))
 
 
 def label_groups(ask: Query, tokenizer: PieceTokenizer, max_pieces: int) -> Iterator[Query]:
     """The labels of an ask in their order, in groups of about the same size that leave the words half of a pass.
 
-    Raises ValueError for a label that is too long for a group of its own.
+    Raises ValueError for a label that is too long for a group of its own, and for an instruction that leaves no room.
     """
     bare = tokenizer.prompt_size(replace(ask, labels=(), prompts=()))
     room = min(max_pieces // 2, PROMPT_PIECES) - bare
+    if ask.instruction and room < LABEL_ROOM:
+        raise ValueError(
+            f"'{' '.join(ask.instruction)[:60]}…' is {bare} pieces long; with this network a question may have about "
+            f"{room + bare - LABEL_ROOM} at most. Say it in fewer words."
+        )
     sizes = [1 + len(pieces) for pieces in tokenizer.pieces(ask.label_prompts)]
     fair_share = sum(sizes) / max(1, -(-sum(sizes) // max(room, 1)))
     first = 0

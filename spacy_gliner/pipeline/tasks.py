@@ -1,13 +1,30 @@
 """What a task must say: what to ask of a Doc, what its gold is, and where results are written."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from ..types import Query, ScoredSpan
-from .labels import Label
+
+
+class Asked(Protocol):
+    """Something that a user asks for: a label, a type of relation, a question, a prompt."""
+
+    @property
+    def name(self) -> str:
+        """What results are called."""
+        ...
+
+    @property
+    def threshold(self) -> float | None:
+        """A threshold of its own."""
+        ...
+
+    def unparse(self) -> Any:
+        """The form that configs and JSON keep: the name, where there is nothing else to say."""
+        ...
 
 
 class Task(Protocol):
@@ -19,23 +36,43 @@ class Task(Protocol):
         ...
 
     @property
-    def nested(self) -> bool:
-        """Whether spans may contain others."""
+    def input(self) -> str:
+        """The Doc's attribute that says what to ask of it, over the component's own; "" where there is none."""
         ...
 
     @property
-    def multi_label(self) -> bool:
-        """Whether the same words may have several labels."""
+    def hint(self) -> str:
+        """What to do where nothing is configured."""
         ...
 
-    def asks(self, doc: Doc, labels: Sequence[Label]) -> list[Query]:
-        """Queries without words: the `Extractor` fills in those of every window."""
+    def parse(self, labels: Any) -> list[Any]:
+        """What is asked for (`Asked`), as users write it. Raises ValueError for what can't be."""
+        ...
+
+    def asks(self, doc: Doc, window: Span, labels: Sequence[Any]) -> list[Query]:
+        """What to ask about a window: queries without words, which the `Extractor` fills in."""
+        ...
+
+    def name_of(self, label: str) -> str:
+        """The name of what was asked for, from a query's label."""
+        ...
+
+    def select(self, spans: Sequence[ScoredSpan]) -> list[ScoredSpan]:
+        """The spans of one Doc that stay, of all that scored above the threshold, in their order."""
+        ...
+
+    def annotate(self, doc: Doc, spans: Sequence[ScoredSpan], labels: Sequence[Any]) -> None:
+        """Write results on the Doc of which this was asked."""
+        ...
+
+    def given(self, example: Example) -> Doc:
+        """The predicted Doc with the inputs that the reference gives: questions, heads. Never with results."""
         ...
 
     def gold(self, example: Example) -> list[ScoredSpan] | None:
         """What should be found in the predicted Doc; None where the Example does not say."""
         ...
 
-    def annotate(self, doc: Doc, spans: Sequence[ScoredSpan]) -> None:
-        """Write results on the Doc."""
+    def observe(self, example: Example) -> list[str]:
+        """Names of what the Example was annotated with, for a component for which nothing is configured."""
         ...

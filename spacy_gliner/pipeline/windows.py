@@ -4,7 +4,7 @@ A word is a token that is not whitespace; positions are counted in words; the `E
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -78,12 +78,12 @@ class Range(NamedTuple):
     end: int
 
 
-def word_ranges(windows: Sequence[Span], words: Sequence[int]) -> Iterator[Range]:
-    """The words that lie in each window; windows without words are left out."""
+def word_ranges(windows: Iterable[Span], words: Sequence[int]) -> Iterator[tuple[Range, Span]]:
+    """The words that lie in each window, and the window; those without words are left out."""
     for window in windows:
         found = Range(bisect_left(words, window.start), bisect_left(words, window.end))
         if found.start < found.end:
-            yield found
+            yield found, window
 
 
 def fit(window: Range, sizes: Sequence[int], *, budget: int, overlap: int) -> Iterator[Range]:
@@ -107,26 +107,33 @@ def fit(window: Range, sizes: Sequence[int], *, budget: int, overlap: int) -> It
         start = max(end - min(overlap, (end - start) // 2), start + 1)
 
 
-def merge(found: Sequence[tuple[Range, Sequence[ScoredSpan]]]) -> list[ScoredSpan]:
-    """What overlapping ranges found, in words of the Doc: every span once, with its best score.
+class Finding(NamedTuple):
+    """What a network found of these labels in a range of words; the spans are counted from the start of the range."""
+
+    place: Range
+    labels: tuple[str, ...]
+    spans: Sequence[ScoredSpan]
+
+
+def merge(found: Sequence[Finding]) -> list[ScoredSpan]:
+    """What overlapping ranges of one Doc found, in words of the Doc: every span once, with its best score.
 
     A span that touches the border of its range, where the text goes on, may be the visible half of a longer one. If
-    another range sees it with words on both sides, only that one counts.
-
-    found: Ranges of one Doc with their spans, counted from the start of the range.
+    another range that was asked for its label sees it with words on both sides, only that one counts.
     """
-    ranges = sorted({place for place, _ in found})
-    longest = max((end - start for start, end in ranges), default=0)
-    text = Range(0, max((end for _, end in ranges), default=0))
+    text = Range(0, max((finding.place.end for finding in found), default=0))
+    longest = max((finding.place.end - finding.place.start for finding in found), default=0)
+    ranges: dict[str, list[Range]] = {}
     best: dict[tuple[int, int, str], float] = {}
-    for place, spans in found:
+    for place, _, spans in found:
         for start, end, label, score in spans:
             span = Range(start + place.start, end + place.start)
             if not _sees_around(place, span, text):
-                others = ranges[
-                    bisect_left(ranges, Range(span.start - longest, 0)) : bisect_left(ranges, Range(span.start + 1, 0))
-                ]
-                if any(_sees_around(other, span, text) for other in others):
+                if label not in ranges:
+                    ranges[label] = sorted({finding.place for finding in found if label in finding.labels})
+                first = bisect_left(ranges[label], Range(span.start - longest, 0))
+                last = bisect_left(ranges[label], Range(span.start + 1, 0))
+                if any(_sees_around(other, span, text) for other in ranges[label][first:last]):
                     continue
             key = (span.start, span.end, label)
             best[key] = max(score, best.get(key, 0.0))

@@ -7,7 +7,7 @@ is known to be absent.
 import gzip
 import json
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -22,20 +22,84 @@ from ..pipeline.extensions import register_extensions
 Row = dict[str, Any]
 
 
-class JsonCorpus:
+class RowCorpus:
+    """Examples from the rows of files of JSON lines. What a row looks like is said by its subclasses.
+
+    path: A file, plain or gzipped, or a folder of such files; a folder's files are those whose names begin with one of
+        the subclass's `prefixes`, unless weights name others.
+    weights: Files (by name without endings) and how often their rows are drawn, relative to each other; files that are
+        not named are left out. The corpus is then endless (`max_epochs = -1`), and its order depends on the seed.
+        Without weights every row comes once, in order.
+    limit: Rows per file; 0 for all. They are spread over the file.
+    seed: Where randomness begins.
+    Raises ValueError that names file and line for a row that can't be read, and FileNotFoundError.
+    """
+
+    prefixes: tuple[str, ...] = ("",)
+
+    def __init__(
+        self, path: str | Path, weights: dict[str, float] | None = None, limit: int = 0, seed: int = 0
+    ) -> None:
+        self.path = Path(path)
+        self.weights = weights
+        self.limit = limit
+        self.seed = seed
+
+    def __call__(self, nlp: Language) -> Iterator[Example]:
+        """The Examples."""
+        register_extensions()
+        rng = random.Random(self.seed)
+        paths = {name_of(path): path for path in data_files(self.path)}
+        missing = set(self.weights or ()) - set(paths)
+        if missing:
+            raise FileNotFoundError(f"{self.path} has no data files named {', '.join(sorted(missing))}.")
+        names = list(self.weights) if self.weights else self._own_files(paths)
+        files = {name: self._rows(paths[name]) for name in names}
+        yield from self.examples(nlp, files, rng)
+
+    def check(self, row: Any) -> Row:
+        """The row in the form that `examples` expects. Raises ValueError, KeyError or TypeError for a bad one."""
+        raise NotImplementedError
+
+    def examples(self, nlp: Language, files: Mapping[str, list[Row]], rng: random.Random) -> Iterator[Example]:
+        """The Examples of the rows of each file, by its name."""
+        raise NotImplementedError
+
+    def order(self, files: Mapping[str, list[Row]], rng: random.Random) -> Iterator[tuple[str, Row]]:
+        """Each file's name with a row: every row once or, with weights, drawn without end."""
+        if self.weights is None:
+            yield from ((name, row) for name, rows in files.items() for row in rows)
+            return
+        empty = [name for name in self.weights if not files[name]]
+        if empty:
+            raise ValueError(f"{self.path} has no rows in {', '.join(empty)}. Leave it out of the weights.")
+        streams = {name: _shuffled_again_and_again(files[name], rng) for name in self.weights}
+        names, weights = list(self.weights), list(self.weights.values())
+        for _ in count():
+            name = rng.choices(names, weights)[0]
+            yield name, next(streams[name])
+
+    def _own_files(self, paths: Mapping[str, Path]) -> list[str]:
+        own = [name for name in paths if name.startswith(self.prefixes)]
+        return own if self.path.is_dir() and own else list(paths)
+
+    def _rows(self, path: Path) -> list[Row]:
+        rows = list(read_rows(path, self.check))
+        if self.limit and len(rows) > self.limit:
+            rows = [rows[number * len(rows) // self.limit] for number in range(self.limit)]
+        return rows
+
+
+class JsonCorpus(RowCorpus):
     """Entities from files of JSON lines: `spacy_gliner.JsonCorpus.v1`.
 
     A row is `{"tokens": […], "spans": [[start, end, label], …]}` with inclusive ends; spans may be nested. The labels
     to ask for are the row's own "labels", or all of its "source" (of its file where it names none). Rows of the
     reference library (`tokenized_text`, `ner`) are read too.
 
-    path: A file, plain or gzipped, or a folder of such files.
-    weights: Files (by name without endings) and how often their rows are drawn, relative to each other; files that are
-        not named are left out. The corpus is then endless (`max_epochs = -1`), and its order depends on the seed.
-        Without weights every row comes once, in order.
-    limit: Rows per file; 0 for all. They are spread over the file.
     spans_key: The span group of the reference that holds the gold spans; it is the component's `spans_key`.
-    Raises ValueError that names file and line for a row that can't be read, and FileNotFoundError.
+
+    The other settings are those of `RowCorpus`.
     """
 
     def __init__(
@@ -46,43 +110,18 @@ class JsonCorpus:
         spans_key: str = "gliner_ner",
         seed: int = 0,
     ) -> None:
-        self.path = Path(path)
-        self.weights = weights
-        self.limit = limit
+        super().__init__(path, weights, limit, seed)
         self.spans_key = spans_key
-        self.seed = seed
 
-    def __call__(self, nlp: Language) -> Iterator[Example]:
+    def check(self, row: Any) -> Row:
+        """The row with `tokens` and `spans`."""
+        return check_row(row)
+
+    def examples(self, nlp: Language, files: Mapping[str, list[Row]], rng: random.Random) -> Iterator[Example]:
         """The Examples. Their tokens are the file's, whatever tokenizer the pipeline has."""
-        register_extensions()
-        paths = {name_of(path): path for path in data_files(self.path)}
-        missing = set(self.weights or ()) - set(paths)
-        if missing:
-            raise FileNotFoundError(f"{self.path} has no data files named {', '.join(sorted(missing))}.")
-        files = {name: self._rows(paths[name]) for name in self.weights or paths}
         labels = {name: labels_by_source(rows) for name, rows in files.items()}
-        for name, row in self._order(files):
+        for name, row in self.order(files, rng):
             yield make_example(nlp, row, row.get("labels", labels[name][source_of(row)]), self.spans_key)
-
-    def _rows(self, path: Path) -> list[Row]:
-        rows = list(read_rows(path))
-        if self.limit and len(rows) > self.limit:
-            rows = [rows[number * len(rows) // self.limit] for number in range(self.limit)]
-        return rows
-
-    def _order(self, files: Mapping[str, list[Row]]) -> Iterator[tuple[str, Row]]:
-        if self.weights is None:
-            yield from ((name, row) for name, rows in files.items() for row in rows)
-            return
-        empty = [name for name in self.weights if not files[name]]
-        if empty:
-            raise ValueError(f"{self.path} has no rows in {', '.join(empty)}. Leave it out of the weights.")
-        rng = random.Random(self.seed)
-        streams = {name: _shuffled_again_and_again(files[name], rng) for name in self.weights}
-        names, weights = list(self.weights), list(self.weights.values())
-        for _ in count():
-            name = rng.choices(names, weights)[0]
-            yield name, next(streams[name])
 
 
 def _shuffled_again_and_again(rows: list[Row], rng: random.Random) -> Iterator[Row]:
@@ -117,13 +156,13 @@ def labels_by_source(rows: Iterable[Row]) -> dict[str, list[str]]:
     return {source: list(of_source) for source, of_source in labels.items()}
 
 
-def read_rows(path: Path) -> Iterator[Row]:
-    """The rows of a file, checked. Raises ValueError that names the line."""
+def read_rows(path: Path, check: Callable[[Any], Row] | None = None) -> Iterator[Row]:
+    """The rows of a file, checked (as rows of entities unless told otherwise). Raises ValueError that names the line."""
     with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
                 try:
-                    yield check_row(json.loads(line))
+                    yield (check or check_row)(json.loads(line))
                 except (ValueError, KeyError, TypeError) as error:
                     raise ValueError(f"{path}, line {number}: {error}") from error
 

@@ -1,0 +1,27 @@
+"""From the tokens of a reference to those of the predicted Doc."""
+
+import logging
+from collections.abc import Sequence
+
+from spacy.tokens import Span
+from spacy.training import Example
+
+logger = logging.getLogger("spacy_gliner")
+
+
+def aligned_spans(example: Example, spans: Sequence[Span]) -> list[Span]:
+    """Gold spans in the predicted Doc. Warns of those that don't fall on its token borders, which are left out."""
+    aligned: list[Span] = example.get_aligned_spans_y2x(spans, allow_overlap=True)
+    if len(aligned) < len(spans):
+        logger.warning(
+            "%d of %d gold spans don't fall on token borders and are not learned: '%s…'",
+            len(spans) - len(aligned),
+            len(spans),
+            example.reference.text[:60],
+        )
+    return aligned
+
+
+def aligned_span(example: Example, span: Span) -> Span | None:
+    """A gold span in the predicted Doc; None where it does not fall on token borders."""
+    return next(iter(aligned_spans(example, [span])), None)

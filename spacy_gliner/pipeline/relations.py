@@ -1,0 +1,305 @@
+"""Relations: the factory `gliner_relations`, its default config, reading gold relations and writing found ones."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple
+
+from spacy.language import Language
+from spacy.tokens import Doc, Span
+from spacy.training import Example
+from spacy.util import filter_spans
+
+from ..decoding import drop_overlaps_per_label
+from ..losses import Loss
+from ..ml.architectures import GlinerModel
+from ..types import Query, ScoredSpan
+from .alignment import aligned_span, aligned_spans
+from .extensions import register_extensions
+from .extractor import Extractor, SampleLabels
+from .labels import parse_labels
+from .prompts import RELATION_INSTRUCTION, relation_prompt
+from .results import Relation, groups_of, place, relations_in, write_relations
+from .settings import make_extractor, with_shared
+from .windows import Windows
+from .words import WORD
+
+INSTRUCTION = tuple(WORD.findall(RELATION_INSTRUCTION))
+SCHEMA = {"name", "description", "threshold", "head", "tail", "symmetric", "one_tail"}
+SEPARATOR = "\x1f"  # between relation and head in the labels of queries; no relation's name holds it
+
+
+@Language.factory(
+    "gliner_relations",
+    requires=["doc.ents"],
+    assigns=["doc.spans", "doc._.gliner_relations", "span._.gliner_score"],
+    default_config=with_shared(
+        {
+            "relations": [],
+            "threshold": 0.5,
+            "entities_key": None,
+            "tails": "spans",
+            "scorer": {"@scorers": "spacy_gliner.relation_scorer.v1"},
+        }
+    ),
+    default_score_weights={"rel_micro_f": 1.0, "rel_micro_p": 0.0, "rel_micro_r": 0.0, "rel_macro_f": 0.0},
+)
+def make_gliner_relations(
+    nlp: Language,
+    name: str,
+    relations: list[Any],
+    threshold: Any,
+    label_thresholds: Any,
+    entities_key: str | None,
+    tails: Literal["spans", "entities"],
+    spans_key: str | None,
+    windows: Windows,
+    max_pieces: int,
+    device: str,
+    sample_labels: SampleLabels,
+    loss: Loss,
+    scorer: Callable[..., dict[str, Any]] | None,
+    model: GlinerModel,
+) -> Extractor:
+    """A component that finds relations between the entities of a Doc and other spans.
+
+    relations: Names, or schemas: `name`, and where wanted `description` (what is read in place of the name), `head`
+        and `tail` (the labels that these entities must have), `threshold`, `symmetric` (a pair is reported once,
+        whichever way round scored best) and `one_tail` (a head has only its best tail).
+    entities_key: The span group whose spans are the heads; None for `doc.ents`.
+    tails: "spans" for any, "entities" for only those.
+    spans_key: The span group for the tails; None for "gliner_relations".
+
+    The other settings are those of `Extractor`.
+    """
+    return make_extractor(
+        nlp,
+        name,
+        Relations(spans_key or "gliner_relations", entities_key, tails),
+        model,
+        labels=relations,
+        threshold=threshold,
+        label_thresholds=label_thresholds,
+        windows=windows,
+        max_pieces=max_pieces,
+        device=device,
+        sample_labels=sample_labels,
+        loss=loss,
+        scorer=scorer,
+    )
+
+
+class RelationType(NamedTuple):
+    """A relation that is asked for. An empty `head` or `tail` allows all labels."""
+
+    name: str
+    prompt: str
+    threshold: float | None = None
+    head: tuple[str, ...] = ()
+    tail: tuple[str, ...] = ()
+    symmetric: bool = False
+    one_tail: bool = False
+
+    def unparse(self) -> Any:
+        """The name, or the schema where there is more to say."""
+        schema: dict[str, Any] = {"name": self.name}
+        if self.prompt != self.name:
+            schema["description"] = self.prompt
+        if self.threshold is not None:
+            schema["threshold"] = self.threshold
+        schema |= {side: list(labels) for side, labels in (("head", self.head), ("tail", self.tail)) if labels}
+        schema |= {flag: True for flag in ("symmetric", "one_tail") if getattr(self, flag)}
+        return schema if len(schema) > 1 else self.name
+
+
+@dataclass(frozen=True)
+class Relations:
+    """The task of `gliner_relations`; a `Task`.
+
+    Mentions with the same text are one head: it is asked for once, and the mention next to a tail becomes its head.
+    """
+
+    spans_key: str
+    entities_key: str | None = None
+    tails: Literal["spans", "entities"] = "spans"
+    input: ClassVar[str] = "gliner_relation_labels"
+    hint: ClassVar[str] = (
+        "Give it relations, as in nlp.add_pipe('gliner_relations', config={'relations': ['founded by']}), or set "
+        "doc._.gliner_relation_labels."
+    )
+
+    def parse(self, labels: Any) -> list[RelationType]:
+        """Relations from names and schemas. Raises ValueError for anything else."""
+        return parse_relations(labels)
+
+    def asks(self, doc: Doc, window: Span, labels: Sequence[RelationType]) -> list[Query]:
+        """One question: every head of the window with every relation it may have (GLiNER multi-task, 2.4.4)."""
+        heads: dict[str, set[str]] = {}
+        for entity in self.entities(doc):
+            if window.start <= entity.start and entity.end <= window.end:
+                heads.setdefault(head_text(entity), set()).add(entity.label_)
+        asked = {
+            relation_label(relation.name, head): relation_prompt(head, relation.prompt)
+            for head, types in heads.items()
+            for relation in labels
+            if not relation.head or types.intersection(relation.head)
+        }
+        return [Query((), tuple(asked), tuple(asked.values()), INSTRUCTION)] if asked else []
+
+    def name_of(self, label: str) -> str:
+        """The name of the relation."""
+        return label.partition(SEPARATOR)[0]
+
+    def select(self, spans: Sequence[ScoredSpan]) -> list[ScoredSpan]:
+        """All of them: which tails stay depends on the entities that they stand for, and is decided on the Doc."""
+        return list(spans)
+
+    def annotate(self, doc: Doc, spans: Sequence[ScoredSpan], labels: Sequence[RelationType]) -> None:
+        """Write the relations."""
+        types = {relation.name: relation for relation in labels}
+        entities = self.entities(doc)
+        tails = [
+            span._replace(start=tail.start, end=tail.end)
+            for span in spans
+            for tail in self._tails(doc, span, types[self.name_of(span.label)], entities)
+        ]
+        mentions: dict[str, list[Span]] = {}
+        for entity in entities:
+            mentions.setdefault(head_text(entity), []).append(entity)
+        entity_at = {place(entity): entity for entity in entities}
+        found = []
+        for span in drop_overlaps_per_label(tails):
+            name, _, text = span.label.partition(SEPARATOR)
+            tail = entity_at.get((span.start, span.end)) or doc[span.start : span.end]
+            head = nearest(tail, (m for m in mentions[text] if not types[name].head or m.label_ in types[name].head))
+            if head is not None and head_text(tail) != text:
+                found.append(Relation(head, name, tail, span.score))
+        write_relations(doc, self.spans_key, _each_once(found, types))
+
+    def _tails(self, doc: Doc, span: ScoredSpan, relation: RelationType, entities: Iterable[Span]) -> list[Span]:
+        """The tail that a found span stands for: itself or, where only entities may be, the one it shares most with."""
+        if self.tails == "spans" and not relation.tail:
+            return [doc[span.start : span.end]]
+        shared = [
+            (min(span.end, entity.end) - max(span.start, entity.start), -len(entity), -entity.start, entity)
+            for entity in entities
+            if not relation.tail or entity.label_ in relation.tail
+        ]
+        best = max((candidate for candidate in shared if candidate[0] > 0), default=None, key=lambda c: c[:3])
+        return [] if best is None else [best[3]]
+
+    def entities(self, doc: Doc) -> list[Span]:
+        """Those that may be heads. Raises ValueError where the Doc lacks the configured span group."""
+        if self.entities_key is None:
+            return list(doc.ents)
+        if self.entities_key not in doc.spans:
+            raise ValueError(
+                f"The Doc has no span group '{self.entities_key}', which is to hold the heads of relations. Put the "
+                f"component that writes it before, or set entities_key to null for doc.ents."
+            )
+        return list(doc.spans[self.entities_key])
+
+    def given(self, example: Example) -> Doc:
+        """The predicted Doc with the reference's entities (its own, where that has none) and ends of relations.
+
+        Entities don't overlap: where `doc.ents` holds them, ends of relations come first, longer ones before shorter.
+        """
+        reference = example.reference
+        relations = self.gold_relations(reference) or []
+        ends = aligned_spans(example, [span for relation in relations for span in (relation.head, relation.tail)])
+        doc = example.predicted.copy()
+        if self.entities_key is not None:
+            given = reference.spans[self.entities_key] if self.entities_key in reference.spans else ()
+            others = aligned_spans(example, list(given)) or list(doc.spans.get(self.entities_key, ()))
+            spans = {(*place(span), span.label): span for span in [*others, *ends]}
+            doc.spans[self.entities_key] = [Span(doc, *where[:2], label=where[2]) for where in spans]
+            return doc
+        others = aligned_spans(example, list(reference.ents)) if reference.has_annotation("ENT_IOB") else list(doc.ents)
+        heads = filter_spans(ends)
+        others = [span for span in others if not any(span.start < h.end and h.start < span.end for h in heads)]
+        doc.set_ents([Span(doc, span.start, span.end, label=span.label) for span in [*heads, *others]])
+        return doc
+
+    def gold(self, example: Example) -> list[ScoredSpan] | None:
+        """The tails of the reference's relations."""
+        relations = self.gold_relations(example.reference)
+        if relations is None:
+            return None
+        found = []
+        for relation in relations:
+            head, tail = aligned_span(example, relation.head), aligned_span(example, relation.tail)
+            if head is not None and tail is not None:
+                label = relation_label(relation.label, head_text(head))
+                found.append(ScoredSpan(tail.start, tail.end, label, 1.0))
+        return found
+
+    def observe(self, example: Example) -> list[str]:
+        """The names of the gold relations."""
+        return list(dict.fromkeys(relation.label for relation in self.gold_relations(example.reference) or ()))
+
+    def gold_relations(self, reference: Doc) -> list[Relation] | None:
+        """The relations of the reference's group, or of any that holds some; None where there is none."""
+        groups = list(groups_of(reference, "gliner_relations"))
+        own = [group for group in groups if group.name == self.spans_key]
+        return relations_in((own or groups)[0]) if groups else None
+
+
+def relation_label(relation: str, head: str) -> str:
+    """What a query calls the tails of a head."""
+    return relation + SEPARATOR + head
+
+
+def head_text(span: Span) -> str:
+    """The words of an entity, whatever white space stands between them."""
+    return " ".join(span.text.split())
+
+
+def nearest(tail: Span, mentions: Iterable[Span]) -> Span | None:
+    """The mention with the fewest tokens between it and a tail that it does not overlap; the first of several."""
+    apart = [(max(tail.start - m.end, m.start - tail.end), m) for m in mentions]
+    return min((pair for pair in apart if pair[0] >= 0), default=(0, None), key=lambda pair: pair[0])[1]
+
+
+def parse_relations(labels: Any) -> list[RelationType]:
+    """Relations from a list of names and schemas, see `make_gliner_relations`. Raises ValueError for anything else."""
+    if isinstance(labels, str) or not isinstance(labels, list | tuple):
+        raise ValueError(f"Relations must be a list of names or schemas, such as ['founded by'], got {labels!r}.")
+    schemas = [entry if isinstance(entry, Mapping) else {"name": entry} for entry in labels]
+    for schema in schemas:
+        if "name" not in schema or not set(schema) <= SCHEMA:
+            raise ValueError(f"A relation has a 'name' and may have {', '.join(sorted(SCHEMA - {'name'}))}; got {schema!r}.")
+    named = parse_labels(
+        [{key: schema[key] for key in ("name", "description", "threshold") if key in schema} for schema in schemas]
+    )
+    parsed: dict[str, RelationType] = {}
+    for schema in schemas:
+        label = next(label for label in named if label.name == schema["name"])
+        if SEPARATOR in label.name:
+            raise ValueError(f"The relation {label.name!r} holds a control character that can't be part of a name.")
+        sides = [_parse_side(schema, side) for side in ("head", "tail")]
+        flags = [bool(schema.get(flag, False)) for flag in ("symmetric", "one_tail")]
+        relation = RelationType(*label, *sides, *flags)
+        if parsed.setdefault(relation.name, relation) != relation:
+            raise ValueError(f"The relation '{relation.name}' is given twice, with different schemas. Keep one.")
+    return list(parsed.values())
+
+
+def _parse_side(schema: Mapping[str, Any], side: str) -> tuple[str, ...]:
+    labels = schema.get(side) or ()
+    if isinstance(labels, str) or not all(isinstance(label, str) and label for label in labels):
+        raise ValueError(f"The {side} of relation '{schema['name']}' must be a list of labels, got {labels!r}.")
+    return tuple(labels)
+
+
+def _each_once(relations: Iterable[Relation], types: Mapping[str, RelationType]) -> list[Relation]:
+    """Every fact once, as it scored best, and what `symmetric` and `one_tail` leave of them."""
+    kept: dict[tuple[str, ...], Relation] = {}
+    for relation in sorted(relations, key=lambda r: (-(r.score or 0.0), place(r.head), place(r.tail), r.label)):
+        head, tail, type_of = head_text(relation.head), head_text(relation.tail), types[relation.label]
+        ends = tuple(sorted((head, tail))) if type_of.symmetric else (head, tail)
+        if type_of.one_tail and any(key[0] == relation.label and head_text(r.head) == head for key, r in kept.items()):
+            continue
+        kept.setdefault((relation.label, *ends), relation)
+    return list(kept.values())
+
+
+register_extensions()

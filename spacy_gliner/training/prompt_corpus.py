@@ -1,0 +1,78 @@
+"""A reader that makes prompts for open information extraction out of annotated entities and relations."""
+
+import random
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from spacy.language import Language
+from spacy.tokens import Doc, Span
+from spacy.training import Example
+
+from .corpora import Row, RowCorpus, labels_by_source, source_of
+from .task_corpora import RelationCorpus
+
+ENTITY_PROMPTS = ("{0}", "all {0} mentions", "Find every {0} in the text:", "Extract each {0}", "which {0} is mentioned")
+RELATION_PROMPTS = ("{1}: {0}", "{0} of {1}", "Find the {0} of {1}:", "all {0} of {1}")
+
+
+class PromptCorpus(RowCorpus):
+    """Prompts with their matches: `spacy_gliner.PromptCorpus.v1`.
+
+    Rows are those of `JsonCorpus` and `RelationCorpus`. A prompt asks for all entities of one label ("all person
+    mentions") or for the tails of one head ("director of Metropolis"), in wordings of several kinds.
+
+    absent: The share of Examples whose prompt has no match.
+
+    The other settings are those of `RowCorpus`.
+    """
+
+    def __init__(
+        self,
+        path: Any,
+        weights: dict[str, float] | None = None,
+        limit: int = 0,
+        absent: float = 0.3,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(path, weights, limit, seed)
+        self.absent = absent
+
+    def check(self, row: Any) -> Row:
+        """The row with `tokens`, `spans` and `relations`."""
+        return RelationCorpus.check(RelationCorpus(self.path), {"relations": [], **row})
+
+    def examples(self, nlp: Language, files: Mapping[str, list[Row]], rng: random.Random) -> Iterator[Example]:
+        """The Examples, one prompt each. Rows for which no prompt can be made are left out."""
+        labels = {name: labels_by_source(rows) for name, rows in files.items()}
+        for name, row in self.order(files, rng):
+            if row["relations"]:
+                prompt, spans = _of_relation(row, rng)
+            else:
+                prompt, spans = self._of_entity(row, labels[name][source_of(row)], rng)
+            if prompt:
+                predicted, reference = Doc(nlp.vocab, words=row["tokens"]), Doc(nlp.vocab, words=row["tokens"])
+                predicted._.gliner_prompts = [prompt]
+                reference._.gliner_matches = {prompt: [Span(reference, *place) for place in sorted(spans)]}
+                yield Example(predicted, reference)
+
+    def _of_entity(self, row: Row, labels: list[str], rng: random.Random) -> tuple[str, set[tuple[int, int]]]:
+        present = list(dict.fromkeys(label for _, _, label in row["spans"]))
+        absent = [label for label in labels if label not in present]
+        pool = absent if absent and (not present or rng.random() < self.absent) else present
+        if not pool:
+            return "", set()
+        label = rng.choice(pool)
+        places = {(start, end + 1) for start, end, other in row["spans"] if other == label}
+        return rng.choice(ENTITY_PROMPTS).format(label), places
+
+
+def _of_relation(row: Row, rng: random.Random) -> tuple[str, set[tuple[int, int]]]:
+    fact = rng.choice(row["relations"])
+    head, name = fact["head"]["text"], fact["relation"]
+    places = {
+        place
+        for other in row["relations"]
+        if (other["head"]["text"], other["relation"]) == (head, name)
+        for place in ((other["tail"]["start"], other["tail"]["end"] + 1),)
+    }
+    return rng.choice(RELATION_PROMPTS).format(name.removesuffix(" of"), head), places
