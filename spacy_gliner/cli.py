@@ -1,7 +1,7 @@
-"""The command line: `python -m spacy_gliner …`, `spacy gliner extract …` and `spacy gliner benchmark …`.
+"""The command line: `python -m spacy_gliner …`, `spacy gliner extract …`, `benchmark`, `evaluate` and `export`.
 
-Reads texts, sets up the pipeline and hands over: finding is left to the pipeline, scoring to `evaluation`, printing to
-`display`.
+Reads texts, sets up the pipeline and hands over: finding is left to the pipeline, scoring to `evaluation` and
+`evaluation_tasks`, printing to `display`.
 """
 
 import json
@@ -20,8 +20,9 @@ import typer
 from spacy.cli import app as spacy_app
 from spacy.language import Language
 
-from .display import one_line, print_html, print_jsonl, print_scores, print_table
-from .evaluation import ask, average, benchmark, gliner_pipes, using_threshold
+from .display import one_line, print_evaluation, print_html, print_jsonl, print_scores, print_table
+from .evaluation import ask, average, benchmark, gliner_pipes, only_task, using_threshold
+from .evaluation_tasks import evaluate, to_json
 from .training.corpora import data_files
 
 app = typer.Typer(name="gliner", help="Find entities of any type you name (GLiNER).", no_args_is_help=True)
@@ -69,7 +70,7 @@ def extract(
         texts = list(read_texts(sources or ["-"]))
         nlp = load_pipeline(model, lang)
         docs = map(nlp.make_doc, texts)
-        with using_threshold(nlp, threshold):
+        with using_threshold(nlp, threshold), only_task(nlp, "gliner_ner"):
             PRINTERS[layout](nlp.pipe(ask(doc, asked) for doc in docs) if asked else nlp.pipe(docs))
 
 
@@ -89,10 +90,35 @@ def benchmark_cli(
         nlp = load_pipeline(model, "en")
         scores = benchmark(nlp, files, threshold=threshold, exclude_labels=split_labels([exclude_labels]))
         print_scores(scores)
-        if output is not None:
-            output.parent.mkdir(parents=True, exist_ok=True)
-            report = {"sets": {name: asdict(score) for name, score in scores.items()}, "average": average(scores)}
-            output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf8")
+        report = {"sets": {name: asdict(score) for name, score in scores.items()}, "average": average(scores)}
+        write_text(output, json.dumps(report, indent=2) + "\n")
+
+
+@app.command("evaluate")
+def evaluate_cli(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="As --model of extract.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FOLDER_OR_FILE",
+            help="Questions, relations, summaries or entities, .jsonl or .jsonl.gz; each file holds one kind.",
+        ),
+    ],
+    threshold: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Lowest score of what is found; if not given, each component's own."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="Texts of each file, spread over it; 0 for all.")] = 0,
+    output: Annotated[Path | None, typer.Option("--json", help="Also write the scores to this file.")] = None,
+) -> None:
+    """Measure any task on annotated files, beside a baseline."""
+    with one_line_errors():
+        files = [file for path in paths for file in data_files(path)]
+        evaluations = {}
+        for name, evaluation in evaluate(open_pipeline(model, "en"), files, threshold=threshold, limit=limit):
+            print_evaluation(name, evaluation)
+            evaluations[name] = evaluation
+        write_text(output, to_json(evaluations))
 
 
 @app.command("export")
@@ -150,17 +176,30 @@ def decode(data: bytes, name: str) -> str:
         raise ValueError(f"{name} is not UTF-8 text ({error.reason} at byte {error.start}).") from error
 
 
+def write_text(path: Path | None, text: str) -> None:
+    """Write a file, in a new folder if need be; nothing without a path."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf8")
+
+
 def is_pipeline(model: str) -> bool:
     """Whether this is the folder of a saved spaCy pipeline."""
     return os.path.isfile(os.path.join(model, "config.cfg"))
 
 
 def load_pipeline(model: str, lang: str) -> Language:
+    """A pipeline with a `gliner_ner`, as `open_pipeline` gives it. Raises ValueError for a saved one without."""
+    nlp = open_pipeline(model, lang)
+    if not gliner_pipes(nlp):
+        raise ValueError(f"The pipeline {model} has no gliner_ner component.")
+    return nlp
+
+
+def open_pipeline(model: str, lang: str) -> Language:
     """A saved pipeline, or a blank one with a `gliner_ner` around the named checkpoint."""
     if is_pipeline(model):
         nlp = spacy.load(model)
-        if not gliner_pipes(nlp):
-            raise ValueError(f"The pipeline {model} has no gliner_ner component.")
     else:
         nlp = spacy.blank(lang)
         nlp.add_pipe("gliner_ner", config={"model": {"source": {"name": model}}})

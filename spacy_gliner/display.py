@@ -10,16 +10,37 @@ import textwrap
 import warnings
 from collections.abc import Iterable
 from itertools import cycle
+from typing import Any
 
 import typer
 from spacy import displacy
 from spacy.tokens import Doc
 
-from .evaluation import SetScore, average
+from .evaluation import Evaluation, Kind, SetScore, average
 
 COLORS = ("cyan", "green", "yellow", "magenta", "blue", "red")
 HTML_COLORS = ("#9ad9e6", "#b5e3a1", "#f5dd90", "#e3b5e8", "#b3c4f2", "#f5b8a9")
 MAX_WIDTH = 100
+COLUMNS: dict[Kind, dict[str, str]] = {
+    "entities": {"p": "P", "r": "R", "f": "F1"},
+    "tails": {"em": "EM", "f1": "F1"},
+    "facts": {
+        "rel_micro_p": "micro P",
+        "rel_micro_r": "micro R",
+        "rel_micro_f": "micro F1",
+        "rel_macro_p": "macro P",
+        "rel_macro_r": "macro R",
+        "rel_macro_f": "macro F1",
+    },
+    "questions": {
+        "answers_em": "EM",
+        "answers_f": "F1",
+        "answers_has_ans_em": "answerable EM",
+        "answers_has_ans_f": "answerable F1",
+        "answers_no_ans_f": "unanswerable F1",
+    },
+    "summaries": {"summary_rouge1": "ROUGE-1", "summary_rouge2": "ROUGE-2", "summary_rougeL": "ROUGE-L"},
+}
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
@@ -79,6 +100,24 @@ def print_scores(scores: dict[str, SetScore]) -> None:
     mean = average(scores)
     rows.append(("average", "", *percents(mean["precision"], mean["recall"], mean["f1"])))
     typer.echo("\n".join(columns([("set", "sentences", "P", "R", "F1"), *rows], align="<>>>>")))
+
+
+def print_evaluation(name: str, evaluation: Evaluation) -> None:
+    """Print what was measured on one file, in per cent: a line for the model and one for each baseline."""
+    titles = COLUMNS[evaluation.kind]
+    systems = {"model": evaluation.scores, **evaluation.baselines}
+    rows = [(system, *(cell(scores, key) for key in titles)) for system, scores in systems.items()]
+    counts = ", ".join(f"{number:,} {what}" for what, number in evaluation.counts.items())
+    typer.echo(f"{name} ({counts})")
+    typer.echo("\n".join(columns([("", *titles.values()), *rows], align="<" + ">" * len(titles))) + "\n")
+
+
+def cell(scores: dict[str, Any], key: str) -> str:
+    """A score in per cent, with its standard deviation where there is one; "-" for None."""
+    if scores[key] is None:
+        return "-"
+    deviation = scores.get(f"{key}_std")
+    return " ± ".join(percents(scores[key], *([] if deviation is None else [deviation])))
 
 
 def percents(*values: float) -> tuple[str, ...]:

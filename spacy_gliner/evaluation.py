@@ -1,23 +1,30 @@
-"""Measure entities: the scorer of the component, and zero-shot precision, recall and F1 over datasets.
+"""Measure entities: zero-shot precision, recall and F1 over datasets; and what measuring any task needs.
 
 A dataset is a file of JSON lines as `training.corpora` reads them. Its tokens become the Doc as they are, so no
-tokenizer stands between the numbers and the annotation.
+tokenizer stands between the numbers and the annotation. Other tasks are left to `evaluation_tasks`.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import random
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, Literal, TypeVar, cast
 
 from spacy.language import Language
-from spacy.scorer import Scorer, get_ner_prf
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from .pipeline.tasks import Task
-from .training.corpora import Row, name_of, read_rows
+from .ml.borrowing import BorrowingShim
+from .pipeline.extractor import Extractor
+from .training.corpora import Row, RowCorpus, name_of, read_rows
+
+FACTORIES = ("gliner_ner", "gliner_openie", "gliner_qa", "gliner_relations", "gliner_summarizer")
+BATCH_SIZE = 32  # Docs that are asked together; a paragraph of SQuAD brings a pass or two by itself
+
+Kind = Literal["entities", "tails", "facts", "questions", "summaries"]
+Context = TypeVar("Context")
 
 
 @dataclass(frozen=True)
@@ -32,27 +39,20 @@ class SetScore:
     n_predicted: int
 
 
-def make_entity_scorer() -> Callable[..., dict[str, Any]]:
-    """`score_entities`, for a config: `spacy_gliner.entity_scorer.v1`."""
-    return score_entities
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured on one file.
 
-
-def score_entities(examples: Iterable[Example], *, task: Task | None = None, **kwargs: Any) -> dict[str, Any]:
-    """Scores of `doc.ents` as spaCy reports them: `ents_p`, `ents_r`, `ents_f`, `ents_per_type`; None without gold.
-
-    task: Where the references have its span group, that is scored too, overlapping spans included: `spans_KEY_f` etc.
+    kind: What its rows hold. "tails" are relations with one fact a row, "facts" those with several.
+    counts: How many there were of what, such as {"paragraphs": 636, "questions": 6307}.
+    scores: The model's, from 0 to 1.
+    baselines: Scores with the same keys, by the name of the baseline.
     """
-    examples = list(examples)
-    scores: dict[str, Any] = get_ner_prf(examples)
-    if task is not None and any(task.spans_key in example.reference.spans for example in examples):
-        scores |= Scorer.score_spans(
-            examples,
-            f"spans_{task.spans_key}",
-            getter=lambda doc, _: doc.spans.get(task.spans_key, ()),
-            has_annotation=lambda doc: task.spans_key in doc.spans,
-            allow_overlap=True,
-        )
-    return scores
+
+    kind: Kind
+    counts: dict[str, int]
+    scores: dict[str, Any]
+    baselines: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def benchmark(
@@ -72,15 +72,15 @@ def benchmark(
     """
     excluded = frozenset(exclude_labels)
     datasets = {name_of(path): list(read_rows(path)) for path in paths}
-    with using_threshold(nlp, threshold):
-        return {name: score_set(nlp, rows, excluded) for name, rows in datasets.items()}
+    with using_threshold(nlp, threshold), only_task(nlp, "gliner_ner"):
+        return {name: score_set(nlp, rows, labels_of(rows) - excluded) for name, rows in datasets.items()}
 
 
-def score_set(nlp: Language, rows: list[Row], excluded: frozenset[str]) -> SetScore:
-    """Score one dataset. Gold and prediction are sets of (start, end, label), repeated annotation counts once."""
-    gold = [{(start, end + 1, label) for start, end, label in row["spans"] if label not in excluded} for row in rows]
-    labels = sorted({label for spans in gold for _, _, label in spans})
-    docs = nlp.pipe(ask(Doc(nlp.vocab, words=row["tokens"]), labels) for row in rows)
+def score_set(nlp: Language, rows: Sequence[Row], labels: Iterable[str]) -> SetScore:
+    """Ask all rows for all labels. Gold and prediction are sets of (start, end, label); repeated gold counts once."""
+    asked = sorted(labels)
+    gold = [{(start, end + 1, label) for start, end, label in row["spans"] if label in asked} for row in rows]
+    docs = nlp.pipe(ask(Doc(nlp.vocab, words=row["tokens"]), asked) for row in rows)
     predicted = [{(ent.start, ent.end, ent.label_) for ent in doc.ents} for doc in docs]
     n_gold, n_predicted = sum(map(len, gold)), sum(map(len, predicted))
     n_correct = sum(len(g & p) for g, p in zip(gold, predicted, strict=True))
@@ -92,6 +92,11 @@ def score_set(nlp: Language, rows: list[Row], excluded: frozenset[str]) -> SetSc
         n_gold=n_gold,
         n_predicted=n_predicted,
     )
+
+
+def labels_of(rows: Iterable[Row]) -> set[str]:
+    """All labels that occur in the rows."""
+    return {label for row in rows for _, _, label in row["spans"]}
 
 
 def average(scores: dict[str, SetScore]) -> dict[str, float]:
@@ -106,9 +111,9 @@ def ask(doc: Doc, labels: list[str]) -> Doc:
 
 
 @contextmanager
-def using_threshold(nlp: Language, threshold: float | None) -> Iterator[None]:
-    """Set the threshold of all `gliner_ner` components for a while; None leaves it as it is."""
-    configs = [] if threshold is None else [pipe.cfg for pipe in gliner_pipes(nlp)]
+def using_threshold(nlp: Language, threshold: float | None, factory: str = "gliner_ner") -> Iterator[None]:
+    """Set the threshold of all components of this factory for a while; None leaves it as it is."""
+    configs = [] if threshold is None else [pipe.cfg for pipe in gliner_pipes(nlp, factory)]
     before = [config["threshold"] for config in configs]
     try:
         for config in configs:
@@ -119,6 +124,55 @@ def using_threshold(nlp: Language, threshold: float | None) -> Iterator[None]:
             config["threshold"] = own
 
 
-def gliner_pipes(nlp: Language) -> list[Any]:
-    """The components of the pipeline that the `gliner_ner` factory made."""
-    return [nlp.get_pipe(name) for name in nlp.pipe_names if nlp.get_pipe_meta(name).factory == "gliner_ner"]
+@contextmanager
+def only_task(nlp: Language, factory: str) -> Iterator[None]:
+    """Switch off our components of other factories for a while: nothing is asked of them.
+
+    Where the factory finds other things than entities, what sets entities is switched off too: they are given.
+    """
+    metas = {name: nlp.get_pipe_meta(name) for name in nlp.pipe_names}
+    others = [name for name, meta in metas.items() if meta.factory in FACTORIES and meta.factory != factory]
+    if factory != "gliner_ner":
+        others += [name for name, meta in metas.items() if "doc.ents" in meta.assigns and name not in others]
+    with nlp.select_pipes(disable=others):
+        yield
+
+
+def gliner_pipes(nlp: Language, factory: str = "gliner_ner") -> list[Any]:
+    """The components of the pipeline that this factory made."""
+    return [nlp.get_pipe(name) for name in nlp.pipe_names if nlp.get_pipe_meta(name).factory == factory]
+
+
+def ready(nlp: Language, factory: str) -> Extractor:
+    """The first component of this factory; where there is none, one is added that borrows the network of another.
+
+    Raises ValueError for a pipeline without a component of ours.
+    """
+    if not gliner_pipes(nlp, factory):
+        ours = {name: pipe.model for name, pipe in nlp.pipeline if isinstance(pipe, Extractor)}
+        owners = [name for name, network in ours.items() if not isinstance(network.shims[0], BorrowingShim)]
+        if not owners:
+            raise ValueError("The pipeline has no component of spacy-gliner with a network of its own.")
+        source = {"@misc": "spacy_gliner.FromComponent.v1", "component": owners[0]}
+        nlp.add_pipe(factory, config={"model": {"source": source}})
+    return cast(Extractor, gliner_pipes(nlp, factory)[0])
+
+
+def ask_all(
+    nlp: Language, factory: str, asked: Iterable[tuple[Doc, Context]], threshold: float | None
+) -> Iterator[tuple[Doc, Context]]:
+    """Run Docs through the components of one factory and what does not disturb them, a batch at a time."""
+    with using_threshold(nlp, threshold, factory), only_task(nlp, factory):
+        yield from nlp.pipe(asked, as_tuples=True, batch_size=BATCH_SIZE)
+
+
+def examples_of(corpus: RowCorpus, nlp: Language, rows: list[Row]) -> Iterator[tuple[Row, Example]]:
+    """Each row, which makes one Example, with that."""
+    return zip(rows, corpus.examples(nlp, {str(corpus.path): rows}, random.Random(0)), strict=True)
+
+
+def spread(rows: list[Row], limit: int) -> list[Row]:
+    """So many rows, from all parts of the list; all for 0."""
+    if not limit or len(rows) <= limit:
+        return rows
+    return [rows[number * len(rows) // limit] for number in range(limit)]

@@ -58,3 +58,15 @@ def make_nlp(tiny_checkpoint):
         return nlp
 
     return make
+
+
+@pytest.fixture
+def make_task_nlp(tiny_checkpoint):
+    """A function that makes a blank English pipeline with any of our components, from a checkpoint's folder."""
+
+    def make(factory, checkpoint=tiny_checkpoint, **config):
+        nlp = spacy.blank("en")
+        nlp.add_pipe(factory, config={"model": {"source": {"name": str(checkpoint)}}, **config})
+        return nlp
+
+    return make

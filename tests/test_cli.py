@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 
 from spacy_gliner.cli import app, split_labels
 from spacy_gliner.display import columns, marked_text, print_table
-from spacy_gliner.evaluation import benchmark, make_entity_scorer, using_threshold
+from spacy_gliner.evaluation import benchmark, using_threshold
 from spacy_gliner.pipeline.extensions import register_extensions
+from spacy_gliner.scoring.entities import make_entity_scorer
 
 TEXT = "Ada Lovelace met Charles Babbage in London."
 ROWS = [

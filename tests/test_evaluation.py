@@ -6,7 +6,8 @@ import pytest
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from spacy_gliner.evaluation import average, benchmark, gliner_pipes, score_entities, using_threshold
+from spacy_gliner.evaluation import average, benchmark, gliner_pipes, using_threshold
+from spacy_gliner.scoring.entities import score_entities
 from spacy_gliner.types import ScoredSpan
 
 ROWS = [

@@ -22,7 +22,18 @@ LAYERS = {
     ),
     "pipeline": (CORE | {"ml", "pipeline"}, {"spacy", "thinc", "torch"}),
 }
-ON_TOP = {"__init__", "__main__", "training", "evaluation", "display", "cli"}
+ON_TOP = {
+    "__init__",
+    "__main__",
+    "training",
+    "scoring",
+    "evaluation",
+    "evaluation_relations",
+    "evaluation_tasks",
+    "display",
+    "views",
+    "cli",
+}
 
 
 def imports(module):

@@ -27,7 +27,7 @@ def connect(model: GlinerModel, find: Callable[[str], GlinerModel | None]) -> No
     """Tell a model that borrows its network how to find the model of another component. Others need nothing."""
     shim = model.shims[0] if model.shims else None
     if isinstance(shim, BorrowingShim):
-        shim.find = find
+        shim.connect(find)
 
 
 def forward(model: GlinerModel, queries: list[Query], is_train: bool) -> tuple[Logits, Callable[[Logits], list[Query]]]:

@@ -15,7 +15,7 @@ class BorrowingShim(Shim):
 
     component: The name of that component, the owner.
     find: Gives the model of a component by its name, None where there is none of that name; set when the component
-        joins a pipeline.
+        joins a pipeline. Raises ReferenceError when that pipeline is gone; then the owner is the one last seen there.
     """
 
     def __init__(self, component: str) -> None:
@@ -24,18 +24,26 @@ class BorrowingShim(Shim):
         self.find: Find | None = None
         self._owner: GlinerShim | None = None
 
+    def connect(self, find: Find) -> None:
+        """Join a pipeline. The owner may be there already, or come later."""
+        self.find = find
+        self._owner = _owned(find(self.component))
+
     @property
     def owner(self) -> GlinerShim:
         """The owner's shim. Raises ValueError where the pipeline has no such component or it borrows itself."""
         if self.find is not None:
-            model = self.find(self.component)
-            shim = model.shims[0] if isinstance(model, Model) and model.shims else None
-            if not isinstance(shim, GlinerShim):
-                raise ValueError(
-                    f"A component borrows the network of '{self.component}' (spacy_gliner.FromComponent.v1), but "
-                    f"{_complaint(shim, model)} Add it, or give the component a source of its own."
-                )
-            self._owner = shim
+            try:
+                model = self.find(self.component)
+            except ReferenceError:  # taken over by another pipeline, as by add_pipe(source=…)
+                self.find = None
+            else:
+                self._owner = _owned(model)
+                if self._owner is None:
+                    raise ValueError(
+                        f"A component borrows the network of '{self.component}' (spacy_gliner.FromComponent.v1), but "
+                        f"{_complaint(model)} Add it, or give the component a source of its own."
+                    )
         if self._owner is None:
             raise ValueError(f"The component that borrows from '{self.component}' is in no pipeline.")
         return self._owner
@@ -64,9 +72,15 @@ class BorrowingShim(Shim):
         self.__dict__.update(state, find=None, _owner=owner, _model=None, _optimizer=None)
 
 
-def _complaint(shim: Any, model: Any) -> str:
+def _owned(model: Any) -> GlinerShim | None:
+    """The shim of a model that owns its network; None for any other model, and for none."""
+    shim = model.shims[0] if isinstance(model, Model) and model.shims else None
+    return shim if isinstance(shim, GlinerShim) else None
+
+
+def _complaint(model: Any) -> str:
     if model is None:
         return "the pipeline has no component of that name."
-    if isinstance(shim, BorrowingShim):
+    if isinstance(model, Model) and any(isinstance(shim, BorrowingShim) for shim in model.shims):
         return "that one borrows its network too."
     return "that one is no component of spacy-gliner."

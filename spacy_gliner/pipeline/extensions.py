@@ -7,13 +7,15 @@ gives gold data. `span._.gliner_score` is what a component gave these words with
 """
 
 from bisect import bisect_left
+from collections.abc import Callable
+from typing import Any
 
 from spacy.tokens import Doc, Span
 
 from . import results
 
 INPUTS = ("gliner_labels", "gliner_relation_labels", "gliner_questions", "gliner_prompts")
-RESULTS = {
+RESULTS: dict[str, tuple[Callable[[Doc], Any], Callable[[Doc, Any], None]]] = {
     "gliner_relations": (results.get_relations, results.set_relations),
     "gliner_answers": (results.get_answers, results.set_answers),
     "gliner_matches": (results.get_matches, results.set_matches),

@@ -1,7 +1,6 @@
 """The one trainable pipe: Docs → queries → logits → spans → Docs. What is asked and written is the task's matter."""
 
 import random
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -27,6 +26,7 @@ from ..types import Query, ScoredSpan
 from .labels import Labels, parse_device, parse_threshold, parse_thresholds
 from .parts import Part, parts
 from .tasks import Task
+from .training_queries import training_queries
 from .windows import Finding, Windows, merge, word_ranges, word_tokens
 
 SampleLabels = Callable[[Sequence[str], Sequence[str], random.Random], list[str]]
@@ -147,7 +147,8 @@ class Extractor(TrainablePipe):
 
     def _thresholds(self, queries: Iterable[Query]) -> dict[str, float]:
         """The thresholds of those labels that have one of their own."""
-        own = {label.name: label.threshold for label in self.task.parse(self.cfg["labels"])} | self.cfg["label_thresholds"]
+        own = {label.name: label.threshold for label in self.task.parse(self.cfg["labels"])}
+        own |= self.cfg["label_thresholds"]
         if not any(limit is not None for limit in own.values()):
             return {}
         limits = {label: own.get(self.task.name_of(label)) for query in queries for label in query.labels}
@@ -191,7 +192,7 @@ class Extractor(TrainablePipe):
         losses.setdefault(self.name, 0.0)
         examples = list(examples)
         validate_examples(examples, "Extractor.update")
-        asked = [pair for example in examples for pair in self._training_queries(example)]
+        asked = [pair for example in examples for pair in self._lessons(example)]
         if not asked:
             return losses
         queries, gold = [query for query, _ in asked], [spans for _, spans in asked]
@@ -252,6 +253,17 @@ class Extractor(TrainablePipe):
             asked = [(place, self.task.asks(doc, window, labels)) for place, window in windows]
             yield from parts(row, doc, words, asked, shim_of(self.model))
 
+    def _lessons(self, example: Example) -> Iterator[tuple[Query, list[ScoredSpan]]]:
+        """Queries with their gold spans, of an Example that carries this task's gold."""
+        gold = self.task.gold(example)
+        if gold is not None:
+            doc = self.task.given(example)
+            labels, windows, shim = self._labels_for(doc), self.windows(doc), shim_of(self.model)
+            yield from training_queries(doc, gold, labels, self.task, windows, self._sample, shim)
+
+    def _sample(self, gold: Sequence[str], pool: Sequence[str]) -> list[str]:
+        return self.sample_labels(gold, pool, self.rng)
+
     def _own_labels(self, doc: Doc) -> Any:
         """What the Doc itself asks for; None where it leaves that to the component."""
         return doc._.get(self.task.input) if self.task.input else None
@@ -265,57 +277,3 @@ class Extractor(TrainablePipe):
         described = {label.name: label.unparse() for label in configured}
         asked = [label.unparse() for label in self.task.parse(own)]
         return self.task.parse([described.get(label, label) if isinstance(label, str) else label for label in asked])
-
-    def _training_queries(self, example: Example) -> Iterator[tuple[Query, list[ScoredSpan]]]:
-        """The windows of an Example with the labels drawn for each, and their gold spans in words of the window."""
-        gold = self.task.gold(example)
-        if gold is None:
-            return
-        doc = self.task.given(example)
-        words = word_tokens(doc)
-        in_words = [
-            span._replace(start=bisect_left(words, span.start), end=bisect_left(words, span.end)) for span in gold
-        ]
-        in_words = [span for span in in_words if span.start < span.end]  # white space alone is nothing to find
-        labels = self._training_labels(doc, in_words)
-        asked = []
-        for place, window in word_ranges(self.windows(doc), words):
-            inside = [span.label for span in in_words if place.start <= span.start and span.end <= place.end]
-            asked.append((place, self._draw(self.task.asks(doc, window, labels), inside)))
-        for part in parts(0, doc, words, asked, shim_of(self.model)):
-            start, end = part.place
-            yield (
-                part.query,
-                [
-                    span._replace(start=span.start - start, end=span.end - start)
-                    for span in in_words
-                    if start <= span.start and span.end <= end
-                ],
-            )
-
-    def _training_labels(self, doc: Doc, gold: Iterable[ScoredSpan]) -> list[Any]:
-        """What may be asked of a Doc in training: what would be in prediction, and its gold."""
-        labels = self._labels_for(doc)
-        missing = dict.fromkeys(self.task.name_of(span.label) for span in gold)
-        for label in labels:
-            missing.pop(label.name, None)
-        if not missing:
-            return labels
-        try:
-            return self.task.parse([*(label.unparse() for label in labels), *missing])
-        except ValueError as error:
-            raise ValueError(f"With the gold labels of '{doc.text[:60]}': {error}") from error
-
-    def _draw(self, asks: Sequence[Query], gold_labels: Iterable[str]) -> list[Query]:
-        """The asks of a window with only those labels that are drawn: some of its gold and some that are absent."""
-        prompts = [dict(zip(ask.labels, ask.label_prompts, strict=True)) for ask in asks]
-        pool = list(dict.fromkeys(label for ask in asks for label in ask.labels))
-        in_pool = set(pool)
-        gold = [label for label in dict.fromkeys(gold_labels) if label in in_pool]
-        drawn = self.sample_labels(gold, pool, self.rng)
-        reduced = []
-        for ask, of_ask in zip(asks, prompts, strict=True):
-            labels = tuple(label for label in drawn if label in of_ask)
-            if labels:
-                reduced.append(replace(ask, labels=labels, prompts=tuple(of_ask[label] for label in labels)))
-        return reduced

@@ -21,6 +21,7 @@ from .windows import Windows
 
 BLOCKED = 3  # the `ent_iob` of a token that begins an entity; without a type, of one that must not be in any
 
+
 @Language.factory(
     "gliner_ner",
     assigns=["doc.ents", "token.ent_iob", "token.ent_type", "doc.spans", "doc._.gliner_labels", "span._.gliner_score"],

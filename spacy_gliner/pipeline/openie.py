@@ -1,4 +1,4 @@
-"""Open information extraction: the factory `gliner_openie`, its default config, reading gold matches and writing found ones."""
+"""Open extraction: the factory `gliner_openie`, its default config, reading gold matches and writing found ones."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -122,7 +122,7 @@ class Prompts:
 
     def gold(self, example: Example) -> list[ScoredSpan] | None:
         """The reference's matches; a prompt without any is one that the text has nothing for."""
-        if not any(groups_of(example.reference, "gliner_openie")):
+        if not list(groups_of(example.reference, "gliner_openie")):  # an empty group is false
             return None
         return [
             ScoredSpan(span.start, span.end, prompt, 1.0)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 from spacy.language import Language
 from spacy.tokens import Doc, Span
@@ -16,16 +16,14 @@ from ..types import Query, ScoredSpan
 from .alignment import aligned_span, aligned_spans
 from .extensions import register_extensions
 from .extractor import Extractor, SampleLabels
-from .labels import parse_labels
 from .prompts import RELATION_INSTRUCTION, relation_prompt
+from .relation_types import SEPARATOR, RelationType, parse_relations
 from .results import Relation, groups_of, place, relations_in, write_relations
 from .settings import make_extractor, with_shared
 from .windows import Windows
 from .words import WORD
 
 INSTRUCTION = tuple(WORD.findall(RELATION_INSTRUCTION))
-SCHEMA = {"name", "description", "threshold", "head", "tail", "symmetric", "one_tail"}
-SEPARATOR = "\x1f"  # between relation and head in the labels of queries; no relation's name holds it
 
 
 @Language.factory(
@@ -86,29 +84,6 @@ def make_gliner_relations(
         loss=loss,
         scorer=scorer,
     )
-
-
-class RelationType(NamedTuple):
-    """A relation that is asked for. An empty `head` or `tail` allows all labels."""
-
-    name: str
-    prompt: str
-    threshold: float | None = None
-    head: tuple[str, ...] = ()
-    tail: tuple[str, ...] = ()
-    symmetric: bool = False
-    one_tail: bool = False
-
-    def unparse(self) -> Any:
-        """The name, or the schema where there is more to say."""
-        schema: dict[str, Any] = {"name": self.name}
-        if self.prompt != self.name:
-            schema["description"] = self.prompt
-        if self.threshold is not None:
-            schema["threshold"] = self.threshold
-        schema |= {side: list(labels) for side, labels in (("head", self.head), ("tail", self.tail)) if labels}
-        schema |= {flag: True for flag in ("symmetric", "one_tail") if getattr(self, flag)}
-        return schema if len(schema) > 1 else self.name
 
 
 @dataclass(frozen=True)
@@ -257,37 +232,6 @@ def nearest(tail: Span, mentions: Iterable[Span]) -> Span | None:
     """The mention with the fewest tokens between it and a tail that it does not overlap; the first of several."""
     apart = [(max(tail.start - m.end, m.start - tail.end), m) for m in mentions]
     return min((pair for pair in apart if pair[0] >= 0), default=(0, None), key=lambda pair: pair[0])[1]
-
-
-def parse_relations(labels: Any) -> list[RelationType]:
-    """Relations from a list of names and schemas, see `make_gliner_relations`. Raises ValueError for anything else."""
-    if isinstance(labels, str) or not isinstance(labels, list | tuple):
-        raise ValueError(f"Relations must be a list of names or schemas, such as ['founded by'], got {labels!r}.")
-    schemas = [entry if isinstance(entry, Mapping) else {"name": entry} for entry in labels]
-    for schema in schemas:
-        if "name" not in schema or not set(schema) <= SCHEMA:
-            raise ValueError(f"A relation has a 'name' and may have {', '.join(sorted(SCHEMA - {'name'}))}; got {schema!r}.")
-    named = parse_labels(
-        [{key: schema[key] for key in ("name", "description", "threshold") if key in schema} for schema in schemas]
-    )
-    parsed: dict[str, RelationType] = {}
-    for schema in schemas:
-        label = next(label for label in named if label.name == schema["name"])
-        if SEPARATOR in label.name:
-            raise ValueError(f"The relation {label.name!r} holds a control character that can't be part of a name.")
-        sides = [_parse_side(schema, side) for side in ("head", "tail")]
-        flags = [bool(schema.get(flag, False)) for flag in ("symmetric", "one_tail")]
-        relation = RelationType(*label, *sides, *flags)
-        if parsed.setdefault(relation.name, relation) != relation:
-            raise ValueError(f"The relation '{relation.name}' is given twice, with different schemas. Keep one.")
-    return list(parsed.values())
-
-
-def _parse_side(schema: Mapping[str, Any], side: str) -> tuple[str, ...]:
-    labels = schema.get(side) or ()
-    if isinstance(labels, str) or not all(isinstance(label, str) and label for label in labels):
-        raise ValueError(f"The {side} of relation '{schema['name']}' must be a list of labels, got {labels!r}.")
-    return tuple(labels)
 
 
 def _each_once(relations: Iterable[Relation], types: Mapping[str, RelationType]) -> list[Relation]:

@@ -13,6 +13,9 @@ from .prompts import ANSWER
 
 Place = tuple[int, int]
 
+# The key in `doc.user_data` of a summary in words of its own, or of a list of them, by which ROUGE is measured.
+GOLD_SUMMARY = "gliner_gold_summary"
+
 
 class Relation(NamedTuple):
     """A fact of the text: `head` has the relation `label` to `tail`. Gold relations have no score."""
@@ -73,7 +76,12 @@ def relations_in(group: SpanGroup) -> list[Relation]:
     attrs, doc = group.attrs, group.doc
     found = zip(group, attrs["heads"], attrs["head_labels"], attrs["tail_labels"], attrs["scores"], strict=True)
     return [
-        Relation(Span(doc, *head, label=head_label), tail.label_, Span(doc, tail.start, tail.end, tail_label), score)
+        Relation(
+            Span(doc, head[0], head[1], label=head_label),
+            tail.label_,
+            Span(doc, tail.start, tail.end, label=tail_label),
+            score,
+        )
         for tail, head, head_label, tail_label, score in found
     ]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
-from weakref import ref
+from weakref import proxy
 
 from spacy.language import Language
 from thinc.api import Config
@@ -47,11 +47,13 @@ def make_extractor(nlp: Language, name: str, task: Task, model: GlinerModel, **s
 
 
 def find_models(nlp: Language) -> Callable[[str], GlinerModel | None]:
-    """A function that gives the model of a component of this pipeline; None where there is none of that name."""
-    pipeline = ref(nlp)
+    """A function that gives the model of a component of this pipeline; None where there is none of that name.
+
+    It raises ReferenceError when the pipeline is gone.
+    """
+    pipeline = proxy(nlp)
 
     def find(name: str) -> GlinerModel | None:
-        pipes = dict(nlp.components) if (nlp := pipeline()) is not None else {}
-        return getattr(pipes.get(name), "model", None)
+        return getattr(dict(pipeline.components).get(name), "model", None)
 
     return find

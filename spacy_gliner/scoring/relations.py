@@ -65,7 +65,8 @@ def gold_relations(reference: Doc, task: Relations | None) -> list[Relation] | N
     """The relations that a reference was annotated with; None where it was not."""
     if task is not None:
         return task.gold_relations(reference)
-    return get_relations(reference) if any(groups_of(reference, "gliner_relations")) else None
+    annotated = list(groups_of(reference, "gliner_relations"))  # a list, as an empty group counts as false
+    return get_relations(reference) if annotated else None
 
 
 def predicted_relations(doc: Doc, task: Relations | None) -> list[Relation]:

@@ -13,10 +13,9 @@ from spacy.pipeline import Sentencizer
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from ..pipeline.results import get_summary, groups_of
+from ..pipeline.results import GOLD_SUMMARY, get_summary, groups_of
 from ..pipeline.tasks import Task
 
-GOLD_SUMMARY = "gliner_gold_summary"  # key in `doc.user_data` of a summary in words of its own, or of a list of them
 METRICS = ("rouge1", "rouge2", "rougeL")
 
 Rouge = dict[str, float]  # the F-measure of each of the metrics, from 0 to 1
@@ -41,7 +40,7 @@ def score_summaries(examples: Iterable[Example], *, task: Task | None = None, **
     return summary_report(scored)
 
 
-def summary_report(scored: Sequence[Rouge], prefix: str = "summary_") -> dict[str, float | None]:
+def summary_report(scored: Sequence[Rouge]) -> dict[str, float | None]:
     """`summary_rouge1`, `summary_rouge2`, `summary_rougeL`: means over texts, and `…_std`, their standard deviations.
 
     scored: ROUGE of each text. None for each key where there are none.
@@ -49,8 +48,8 @@ def summary_report(scored: Sequence[Rouge], prefix: str = "summary_") -> dict[st
     report: dict[str, float | None] = {}
     for metric in METRICS:
         values = [of_text[metric] for of_text in scored]
-        report[prefix + metric] = fmean(values) if values else None
-        report[f"{prefix}{metric}_std"] = pstdev(values) if values else None
+        report[f"summary_{metric}"] = fmean(values) if values else None
+        report[f"summary_{metric}_std"] = pstdev(values) if values else None
     return report
 
 
@@ -59,8 +58,18 @@ def rouge(predicted: str, gold: Sequence[str]) -> Rouge:
 
     Raises ImportError without the package `rouge-score`.
     """
-    scores = _rouge_scorer().score_multi(list(gold), predicted)
+    scores = rouge_scorer().score_multi(list(gold), predicted)
     return {metric: scores[metric].fmeasure for metric in METRICS}
+
+
+@cache
+def rouge_scorer() -> Any:
+    """What computes ROUGE. Raises ImportError that says what to install."""
+    try:
+        from rouge_score.rouge_scorer import RougeScorer
+    except ImportError as error:
+        raise ImportError("Scoring summaries needs a package more: pip install spacy-gliner[rouge]") from error
+    return RougeScorer(METRICS, use_stemmer=False)
 
 
 def gold_summaries(reference: Doc, task: Task | None) -> list[str]:
@@ -88,12 +97,3 @@ def lead(doc: Doc, n: int = 3) -> str:
 
 def _joined(spans: Iterable[Span]) -> str:
     return " ".join(span.text.strip() for span in spans)
-
-
-@cache
-def _rouge_scorer() -> Any:
-    try:
-        from rouge_score.rouge_scorer import RougeScorer
-    except ImportError as error:
-        raise ImportError("Scoring summaries needs a package more: pip install spacy-gliner[rouge]") from error
-    return RougeScorer(METRICS, use_stemmer=False)

@@ -157,7 +157,7 @@ def labels_by_source(rows: Iterable[Row]) -> dict[str, list[str]]:
 
 
 def read_rows(path: Path, check: Callable[[Any], Row] | None = None) -> Iterator[Row]:
-    """The rows of a file, checked (as rows of entities unless told otherwise). Raises ValueError that names the line."""
+    """The rows of a file, checked, as rows of entities by default. Raises ValueError that names the line."""
     with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
         for number, line in enumerate(file, start=1):
             if line.strip():

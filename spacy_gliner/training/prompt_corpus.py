@@ -11,7 +11,13 @@ from spacy.training import Example
 from .corpora import Row, RowCorpus, labels_by_source, source_of
 from .task_corpora import RelationCorpus
 
-ENTITY_PROMPTS = ("{0}", "all {0} mentions", "Find every {0} in the text:", "Extract each {0}", "which {0} is mentioned")
+ENTITY_PROMPTS = (
+    "{0}",
+    "all {0} mentions",
+    "Find every {0} in the text:",
+    "Extract each {0}",
+    "which {0} is mentioned",
+)
 RELATION_PROMPTS = ("{1}: {0}", "{0} of {1}", "Find the {0} of {1}:", "all {0} of {1}")
 
 

@@ -14,21 +14,20 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 from spacy.util import filter_spans
 
-from ..pipeline.results import Relation
+from ..pipeline.results import GOLD_SUMMARY, Relation
 from .corpora import Row, RowCorpus, check_row, source_of
 
 CANDIDATES = 3  # paragraphs among which an unanswerable question finds the one that is hardest to tell from its own
-GOLD_SUMMARY = "gliner_gold_summary"  # key in `doc.user_data` of a summary in words of its own
 
 
 class RelationCorpus(RowCorpus):
     """Relations from files of JSON lines: `spacy_gliner.RelationCorpus.v1`.
 
     A row is `{"tokens": […], "spans": [[start, end, label], …], "relations": [{"head": {"start", "end"}, "tail": …,
-    "relation": name}]}` with inclusive ends, or has one fact: `{"tokens", "head", "tail", "relation"}`. Where facts have
-    "tail_mentions" ([[start, end], …]), all of these are gold. The relations to ask for are the row's own
-    "relation_labels", or all of its "source" (of its file where it names none). Heads are the entities of the row, which
-    stand on the predicted Doc only: this corpus teaches relations, not entities.
+    "relation": name}]}` with inclusive ends, or has one fact: `{"tokens", "head", "tail", "relation"}`. Where facts
+    have "tail_mentions" ([[start, end], …]), all of these are gold. The relations to ask for are the row's own
+    "relation_labels", or all of its "source" (of its file where it names none). Heads are the entities of the row,
+    which stand on the predicted Doc only: this corpus teaches relations, not entities.
 
     The settings are those of `RowCorpus`.
     """
@@ -45,7 +44,7 @@ class RelationCorpus(RowCorpus):
                 raise ValueError(f"a relation needs a name, got {fact['relation']!r}")
             for start, end in _places(fact):
                 if not 0 <= start <= end < len(row["tokens"]):
-                    raise ValueError(f"[{start}, {end}] of a relation lies outside the row's {len(row['tokens'])} tokens")
+                    raise ValueError(f"[{start}, {end}] of a relation is outside the row's {len(row['tokens'])} tokens")
         return row
 
     def examples(self, nlp: Language, files: Mapping[str, list[Row]], rng: random.Random) -> Iterator[Example]:
@@ -95,8 +94,7 @@ class QuestionCorpus(RowCorpus):
     """Questions about paragraphs, in the structure of SQuAD: `spacy_gliner.QuestionCorpus.v1`.
 
     A row is an article, `{"paragraphs": [{"context", "qas": [{"question", "answers": [{"text", "answer_start"}],
-    "is_impossible"}]}]}`; a file in SQuAD's own form (one JSON object with "data") is read too, if it is one line.
-    Answers are widened to whole tokens.
+    "is_impossible"}]}]}`: one of the "data" of SQuAD's own files. Answers are widened to whole tokens.
 
     per_question: One Example for each question, for training; otherwise one for each paragraph.
     unanswerable: With `per_question`, the share of questions that are asked of another paragraph of the same article

@@ -287,12 +287,12 @@ def test_one_bad_doc_goes_alone_to_the_error_handler(make_nlp):
     assert all("gliner_ner" in doc.spans for doc in annotated)
     ((name, bad, error),) = failed
     assert (name, [doc.text for doc in bad]) == ("gliner_ner", ["no labels here"])
-    assert "'gliner_ner' has no labels" in str(error)
+    assert "'gliner_ner' has nothing to look for" in str(error)
 
 
 def test_a_bad_doc_raises_where_no_error_handler_is_set(make_nlp):
     nlp = make_nlp(labels=[])
-    with pytest.raises(ValueError, match="no labels"):
+    with pytest.raises(ValueError, match="nothing to look for"):
         list(nlp.pipe(["Ada met Bill"]))
 
 

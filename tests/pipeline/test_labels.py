@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from spacy_gliner.decoding import candidates
 from spacy_gliner.ml.architectures import shim_of
-from spacy_gliner.pipeline.labels import Label, parse_labels, parse_threshold, parse_thresholds, unparse_labels
+from spacy_gliner.pipeline.labels import Label, parse_labels, parse_threshold, parse_thresholds
 from spacy_gliner.types import Query, ScoredSpan
 
 from .helpers import found, scored, stub_network
@@ -15,13 +15,16 @@ TEXT = "Bill Gates founded Microsoft in Seattle with Steve Jobs."
 EVERYTHING = {"threshold": 0.0, "nested": True, "multi_label": True}
 
 names = st.text(min_size=1, max_size=6).filter(str.strip)
+limits = st.none() | st.floats(0, 1)
 
 
-@given(st.dictionaries(names, names, max_size=5))
-def test_parsing_inverts_unparsing(described):
+@given(st.dictionaries(names, names, max_size=5), st.lists(limits, min_size=5, max_size=5))
+def test_parsing_inverts_unparsing(described, limits):
     labels = [Label(name, prompt) for name, prompt in described.items()]
+    limited = [label._replace(threshold=limit) for label, limit in zip(labels, limits, strict=False)]
     if len(set(described.values())) == len(described):
-        assert parse_labels(unparse_labels(labels)) == labels
+        assert parse_labels([label.unparse() for label in labels]) == labels
+        assert parse_labels([label.unparse() for label in limited]) == limited
         assert parse_labels(described) == labels
 
 
@@ -144,6 +147,14 @@ def test_a_label_of_a_doc_that_would_fill_a_pass_is_an_error_that_names_it(make_
         nlp(doc)
 
 
+def test_a_label_of_a_doc_can_bring_its_own_threshold(make_nlp):
+    nlp = make_nlp(labels=["person"])
+    stub_network(nlp, lambda query: [ScoredSpan(0, 1, label, 0.6) for label in query.labels])
+    docs = [nlp.make_doc(TEXT) for _ in range(2)]
+    docs[0]._.gliner_labels = [{"name": "person", "threshold": 0.7}]
+    assert [len(doc.ents) for doc in nlp.pipe(docs)] == [0, 1]
+
+
 @pytest.mark.parametrize("n_labels", [1, 23, 200])
 def test_every_one_of_many_labels_is_asked_once_about_every_word(make_nlp, any_checkpoint, n_labels):
     labels = [f"label {number}" for number in range(n_labels)]
@@ -210,7 +221,7 @@ def test_a_description_of_a_doc_goes_over_that_of_the_component(make_nlp):
 
 def test_a_doc_without_any_labels_is_an_error_that_says_what_to_do(make_nlp):
     nlp = make_nlp(labels=[])
-    with pytest.raises(ValueError, match="'gliner_ner' has no labels.*add_pipe.*gliner_labels"):
+    with pytest.raises(ValueError, match="'gliner_ner' has nothing to look for.*add_pipe.*gliner_labels"):
         nlp(TEXT)
 
 
@@ -233,6 +244,26 @@ def test_labels_can_have_thresholds_of_their_own(make_nlp):
     spans = [ScoredSpan(0, 1, "person", 0.6), ScoredSpan(1, 2, "city", 0.6), ScoredSpan(2, 3, "city", 0.95)]
     stub_network(nlp, lambda query: spans)
     assert [(ent.text, ent.label_) for ent in nlp(TEXT).ents] == [("Bill", "person"), ("founded", "city")]
+
+
+def test_labels_bring_thresholds_of_their_own_which_a_label_threshold_goes_over(make_nlp):
+    labels = [{"name": "person", "threshold": 0.8}, {"name": "city", "description": "a town", "threshold": 0.8}, "it"]
+    spans = [ScoredSpan(row, row + 1, label["name"], 0.7) for row, label in enumerate(labels[:2])]
+    spans.append(ScoredSpan(2, 3, "it", 0.6))
+    for pairs, expected in [
+        ([], ["it"]),
+        ([["city", 0.65]], ["city", "it"]),
+        ([["it", 0.9], ["person", 0.6]], ["person"]),
+    ]:
+        nlp = make_nlp(labels=labels, label_thresholds=pairs)
+        stub_network(nlp, lambda query: spans)
+        assert [ent.label_ for ent in nlp(TEXT).ents] == expected
+
+
+@pytest.mark.parametrize("limit", [-0.1, 1.5, "0.5", True])
+def test_a_labels_own_threshold_is_checked(limit):
+    with pytest.raises(ValueError, match="threshold of label 'person'.*0 to 1"):
+        parse_labels([{"name": "person", "threshold": limit}])
 
 
 def test_a_label_that_a_saved_config_would_interpolate_is_an_error(make_nlp):

@@ -11,6 +11,7 @@ from spacy.tokens import Doc
 from spacy_gliner.decoding import drop_overlaps
 from spacy_gliner.ml import architectures
 from spacy_gliner.pipeline.windows import (
+    Finding,
     Range,
     configure_sentence_windows,
     configure_strided_windows,
@@ -152,9 +153,11 @@ def test_ranges_of_words_are_those_of_the_windows(is_space, data):
     words = word_tokens(doc)
     start = data.draw(st.integers(0, len(doc)))
     end = data.draw(st.integers(start, len(doc)))
-    ranges = list(word_ranges([doc[start:end]], words))
+    window = doc[start:end]
+    ranges = list(word_ranges([window], words))
     inside = [row for row, token in enumerate(words) if start <= token < end]
-    assert [row for place in ranges for row in range(*place)] == inside
+    assert [row for place, _ in ranges for row in range(*place)] == inside
+    assert [(span.start, span.end) for _, span in ranges] == ([(start, end)] if inside else [])
 
 
 # -- splitting what does not fit
@@ -182,36 +185,64 @@ def test_parts_of_a_window_fit_and_share_words(sizes, extra, overlap):
 
 # -- merging what windows found
 
+X = ("x",)
+
 
 def test_a_span_seen_twice_counts_once_with_its_best_score():
-    found = [(Range(0, 8), [ScoredSpan(4, 6, "x", 0.6)]), (Range(3, 12), [ScoredSpan(1, 3, "x", 0.9)])]
+    found = [
+        Finding(Range(0, 8), X, [ScoredSpan(4, 6, "x", 0.6)]),
+        Finding(Range(3, 12), X, [ScoredSpan(1, 3, "x", 0.9)]),
+    ]
     assert merge(found) == [ScoredSpan(4, 6, "x", 0.9)]
 
 
 def test_a_half_at_the_border_yields_to_the_window_that_sees_the_whole():
-    found = [(Range(0, 8), [ScoredSpan(6, 8, "x", 0.99)]), (Range(4, 12), [ScoredSpan(2, 6, "x", 0.6)])]
+    found = [
+        Finding(Range(0, 8), X, [ScoredSpan(6, 8, "x", 0.99)]),
+        Finding(Range(4, 12), X, [ScoredSpan(2, 6, "x", 0.6)]),
+    ]
     assert merge(found) == [ScoredSpan(6, 10, "x", 0.6)]
-    found = [(Range(0, 8), [ScoredSpan(2, 6, "x", 0.6)]), (Range(4, 12), [ScoredSpan(0, 2, "x", 0.99)])]
+    found = [
+        Finding(Range(0, 8), X, [ScoredSpan(2, 6, "x", 0.6)]),
+        Finding(Range(4, 12), X, [ScoredSpan(0, 2, "x", 0.99)]),
+    ]
     assert merge(found) == [ScoredSpan(2, 6, "x", 0.6)]
 
 
 def test_a_span_that_fills_the_overlap_of_two_windows_is_kept():
-    found = [(Range(0, 8), [ScoredSpan(5, 8, "x", 0.9)]), (Range(5, 12), [ScoredSpan(0, 3, "x", 0.8)])]
+    found = [
+        Finding(Range(0, 8), X, [ScoredSpan(5, 8, "x", 0.9)]),
+        Finding(Range(5, 12), X, [ScoredSpan(0, 3, "x", 0.8)]),
+    ]
     assert merge(found) == [ScoredSpan(5, 8, "x", 0.9)]
 
 
 def test_a_half_yields_to_a_much_longer_window():
-    found = [(Range(0, 20), [ScoredSpan(17, 19, "x", 0.6)]), (Range(18, 21), [ScoredSpan(0, 1, "x", 0.99)])]
+    found = [
+        Finding(Range(0, 20), X, [ScoredSpan(17, 19, "x", 0.6)]),
+        Finding(Range(18, 21), X, [ScoredSpan(0, 1, "x", 0.99)]),
+    ]
     assert merge(found) == [ScoredSpan(17, 19, "x", 0.6)]
 
 
+def test_a_half_yields_only_to_a_window_that_was_asked_for_its_label():
+    half = Finding(Range(0, 8), ("x",), [ScoredSpan(6, 8, "x", 0.9)])
+    assert merge([half, Finding(Range(4, 12), ("y",), [])]) == [ScoredSpan(6, 8, "x", 0.9)]
+    assert merge([half, Finding(Range(4, 12), ("y", "x"), [])]) == []
+
+
 def test_a_span_that_fills_a_short_last_window_is_kept():
-    assert merge([(Range(0, 5), []), (Range(4, 6), [ScoredSpan(0, 2, "x", 0.9)])]) == [ScoredSpan(4, 6, "x", 0.9)]
+    assert merge([Finding(Range(0, 5), X, []), Finding(Range(4, 6), X, [ScoredSpan(0, 2, "x", 0.9)])]) == [
+        ScoredSpan(4, 6, "x", 0.9)
+    ]
 
 
 def test_spans_at_the_borders_of_the_text_are_kept():
-    assert merge([(Range(0, 4), [ScoredSpan(0, 4, "x", 0.9)])]) == [ScoredSpan(0, 4, "x", 0.9)]
-    found = [(Range(0, 8), [ScoredSpan(0, 2, "x", 0.9)]), (Range(4, 12), [ScoredSpan(6, 8, "x", 0.8)])]
+    assert merge([Finding(Range(0, 4), X, [ScoredSpan(0, 4, "x", 0.9)])]) == [ScoredSpan(0, 4, "x", 0.9)]
+    found = [
+        Finding(Range(0, 8), X, [ScoredSpan(0, 2, "x", 0.9)]),
+        Finding(Range(4, 12), X, [ScoredSpan(6, 8, "x", 0.8)]),
+    ]
     assert merge(found) == [ScoredSpan(0, 2, "x", 0.9), ScoredSpan(10, 12, "x", 0.8)]
 
 
@@ -233,7 +264,7 @@ def test_spans_no_longer_than_the_overlap_are_found_whole_wherever_they_stand(le
                 spans.append(
                     ScoredSpan(start - window.start, end - window.start, "x", 0.6 if (start, end) == place else 0.9)
                 )
-        views.append((window, spans))
+        views.append(Finding(window, X, spans))
     assert [span[:2] for span in drop_overlaps(merge(views))] == places
 
 
@@ -388,5 +419,5 @@ def test_overlapping_windows_never_give_a_span_twice(make_nlp):
 def test_merging_one_window_changes_nothing(rows):
     spans = [ScoredSpan(start, start + width, "x", score) for start, width, score in dict.fromkeys(rows)]
     spans = list({span[:3]: span for span in spans}.values())
-    assert sorted(merge([(Range(0, 20), spans)])) == sorted(spans)
-    assert drop_overlaps(merge([(Range(0, 20), spans)])) == drop_overlaps(spans)
+    assert sorted(merge([Finding(Range(0, 20), X, spans)])) == sorted(spans)
+    assert drop_overlaps(merge([Finding(Range(0, 20), X, spans)])) == drop_overlaps(spans)

@@ -222,7 +222,7 @@ def test_labels_of_a_row_are_those_that_are_asked(make_nlp):
     reference = doc.copy()
     reference.ents = [Span(reference, 2, 3, label="company")]
     pipe = nlp.get_pipe("gliner_ner")
-    asked = [query.labels for _ in range(30) for query, _ in pipe._training_queries(Example(doc, reference))]
+    asked = [query.labels for _ in range(30) for query, _ in pipe._lessons(Example(doc, reference))]
     assert {label for labels in asked for label in labels} == {"company", "river", "drug"}
     assert all("company" in labels for labels in asked)
 
@@ -316,7 +316,7 @@ def test_the_labels_that_are_asked_depend_on_the_seed(make_nlp):
         fix_random_seed(seed)
         nlp.initialize(lambda example=example: [example])
         pipe = nlp.get_pipe("gliner_ner")
-        drawn.append([query.labels for _ in range(5) for query, _ in pipe._training_queries(example)])
+        drawn.append([query.labels for _ in range(5) for query, _ in pipe._lessons(example)])
     assert drawn[0] == drawn[1] != drawn[2]
 
 
@@ -334,7 +334,7 @@ def test_training_reads_the_descriptions_that_a_doc_brings(make_nlp):
     doc = nlp.make_doc("Ada works for Acme")
     doc._.gliner_labels = [{"name": "ORG", "description": "company"}]
     example = Example.from_dict(doc, {"entities": [(14, 18, "ORG")]})
-    ((query, gold),) = nlp.get_pipe("gliner_ner")._training_queries(example)
+    ((query, gold),) = nlp.get_pipe("gliner_ner")._lessons(example)
     assert (query.labels, query.prompts) == (("ORG",), ("company",))
     assert [span[:3] for span in gold] == [(3, 4, "ORG")]
 
@@ -343,5 +343,5 @@ def test_gold_that_touches_white_space_is_learned_as_its_words(make_nlp):
     nlp = make_nlp(labels=["person"])
     predicted, reference = (Doc(nlp.vocab, words=[" ", "Ada", "met", "\n"]) for _ in range(2))
     reference.set_ents([Span(reference, 0, 2, label="person")])
-    ((query, gold),) = nlp.get_pipe("gliner_ner")._training_queries(Example(predicted, reference))
+    ((query, gold),) = nlp.get_pipe("gliner_ner")._lessons(Example(predicted, reference))
     assert [(query.words[span.start : span.end], span.label) for span in gold] == [(("Ada",), "person")]

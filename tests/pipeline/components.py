@@ -1,0 +1,121 @@
+"""What relations, answers, matches and summaries have in common for tests: a small configuration of each."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import spacy
+from spacy.language import Language
+from spacy.tokens import Doc, Span
+
+NAMES = {
+    "person": ["Bill Gates", "Steve Jobs", "Ada", "Babbage", "Bill"],
+    "company": ["Microsoft"],
+    "city": ["Seattle", "London", "New York City"],
+}
+
+
+@dataclass(frozen=True)
+class Kit:
+    """One of the components.
+
+    setting: The config's key for what is asked; "" where nothing can be.
+    asked: What is asked, in the config.
+    own: What Docs may ask in its place.
+    input: The Doc's attribute for that.
+    result: The Doc's attribute with the results.
+    nothing: That attribute for a Doc in which there is nothing, when `asked` was asked.
+    """
+
+    factory: str
+    setting: str
+    asked: list[Any]
+    own: list[Any]
+    input: str
+    result: str
+    nothing: Any
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def nlp(self, checkpoint: Any, **config: Any) -> Language:
+        """A pipeline of this component alone or, for relations, behind a ruler that finds the entities."""
+        asked = {self.setting: self.asked} if self.setting else {}
+        source = {"name": str(checkpoint)}
+        nlp = spacy.blank("en")
+        if self.factory == "gliner_relations":
+            add_ruler(nlp)
+        nlp.add_pipe(self.factory, config={**asked, "model": {"source": source}, **self.config, **config})
+        return nlp
+
+    def __str__(self) -> str:
+        return self.factory
+
+
+def add_ruler(nlp: Language) -> None:
+    """A component that finds the entities of `NAMES`."""
+    patterns = [  # of tokens: a ruler of spaCy that came from bytes forgets phrases
+        {"label": label, "pattern": [{"TEXT": word} for word in name.split()]}
+        for label, names in NAMES.items()
+        for name in names
+    ]
+    nlp.add_pipe("entity_ruler").add_patterns(patterns)
+
+
+RELATIONS = Kit(
+    "gliner_relations",
+    "relations",
+    ["met", {"name": "lived", "description": "lived in", "tail": ["city"]}],
+    ["works"],
+    "gliner_relation_labels",
+    "gliner_relations",
+    [],
+)
+QA = Kit(
+    "gliner_qa",
+    "questions",
+    ["Who met Bill ?", "who founded the company"],
+    ["Who is he ?"],
+    "gliner_questions",
+    "gliner_answers",
+    {"Who met Bill ?": [], "who founded the company": []},
+)
+OPENIE = Kit(
+    "gliner_openie",
+    "prompts",
+    ["any person :", {"name": "towns", "description": "the city :"}],
+    ["all gold"],
+    "gliner_prompts",
+    "gliner_matches",
+    {"any person :": [], "towns": []},
+)
+SUMMARIZER = Kit("gliner_summarizer", "", [], [], "", "gliner_summary", [])
+
+KITS = [RELATIONS, QA, OPENIE, SUMMARIZER]
+ASKING = [RELATIONS, QA, OPENIE]
+each = pytest.mark.parametrize("kit", KITS, ids=str)
+each_asking = pytest.mark.parametrize("kit", ASKING, ids=str)
+
+
+def groups(doc: Doc) -> dict[str, Any]:
+    """Everything in a Doc's span groups, as it is."""
+    return {key: (bounds(group), dict(group.attrs)) for key, group in doc.spans.items()}
+
+
+def nearly(doc: Doc) -> dict[str, Any]:
+    """Everything in a Doc's span groups, with scores that compare approximately."""
+    return {
+        key: (spans, {**attrs, "scores": pytest.approx(attrs["scores"], abs=1e-5)})
+        for key, (spans, attrs) in groups(doc).items()
+    }
+
+
+def assert_same_groups(docs: Iterable[Doc], others: Iterable[Doc]) -> None:
+    """That Docs have the same text and, but for rounding, the same span groups."""
+    for doc, other in zip(docs, others, strict=True):
+        assert doc.text == other.text
+        assert groups(doc) == nearly(other)
+
+
+def bounds(spans: Iterable[Span]) -> list[tuple[int, int, str]]:
+    """Where spans stand, with their labels."""
+    return [(span.start, span.end, span.label_) for span in spans]
