@@ -5,6 +5,8 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.t
 
 TEXT := assets/macintosh.txt
 LABELS := person,company,product,location,date,award
+RELATIONS := founded by,developer
+QUESTION := Who presented the Macintosh?
 
 .PHONY: help run test lint clean
 
@@ -23,8 +25,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) -e ".[test,dev]"
 	@touch $@
 
-run: $(VENV)/.installed ## Find the entities of a text, e.g. make run TEXT=my.txt LABELS=person,city
-	@$(BIN)/python -m spacy_gliner "$(TEXT)" --labels "$(LABELS)"
+run: $(VENV)/.installed ## Entities, relations, summary and an answer of a text, e.g. make run TEXT=my.txt LABELS=person,city
+	@$(BIN)/python -m spacy_gliner "$(TEXT)" --labels "$(LABELS)" --relations "$(RELATIONS)" --summary \
+		--question "$(QUESTION)"
 
 test: $(VENV)/.installed ## Run the tests
 	$(BIN)/python -m pytest

@@ -20,8 +20,9 @@ import typer
 from spacy.cli import app as spacy_app
 from spacy.language import Language
 
+from .asking import Wanted, only_wanted
 from .display import one_line, print_evaluation, print_html, print_jsonl, print_scores, print_table
-from .evaluation import ask, average, benchmark, gliner_pipes, only_task, using_threshold
+from .evaluation import average, benchmark, gliner_pipes, using_threshold
 from .evaluation_tasks import evaluate, to_json
 from .training.corpora import data_files
 
@@ -57,21 +58,42 @@ def extract(
     labels: Annotated[
         list[str] | None, typer.Option("--labels", "-l", help="What to look for, separated by commas; may be repeated.")
     ] = None,
+    relations: Annotated[
+        list[str] | None,
+        typer.Option("--relations", "-r", help="Relations between the entities, separated by commas; may be repeated."),
+    ] = None,
+    questions: Annotated[
+        list[str] | None, typer.Option("--question", "-q", help="A question; may be repeated.")
+    ] = None,
+    prompts: Annotated[list[str] | None, typer.Option("--prompt", "-p", help="A free prompt; may be repeated.")] = None,
+    summary: Annotated[bool, typer.Option("--summary", "-s", help="Pick the most important sentences.")] = False,
     model: Model = "embedded",
     threshold: Threshold = None,
-    layout: Annotated[Layout, typer.Option("--format", "-f", help="How to print the entities.")] = Layout.table,
+    layout: Annotated[
+        Layout, typer.Option("--format", "-f", help="How to print what is found; html shows the entities.")
+    ] = Layout.table,
     lang: Annotated[str, typer.Option(help="Language of the tokenizer, as in spacy.blank.")] = "en",
 ) -> None:
-    """Find the entities of texts, files or standard input."""
+    """Find entities, relations, answers, a summary and more in texts, files or standard input.
+
+    A saved pipeline of which nothing is asked runs as it is.
+    """
     with one_line_errors():
-        asked = split_labels(labels or [])
-        if not asked and not is_pipeline(model):
+        wanted = Wanted(
+            split_labels(labels or []), split_labels(relations or []), questions or [], prompts or [], summary
+        )
+        if not wanted.factories() and not is_pipeline(model):
             raise ValueError("No labels. Say what to look for, for example: --labels person,company")
+        if wanted.relations and not wanted.labels and not is_pipeline(model):
+            raise ValueError("Relations stand between entities. Say which, for example: --labels person,company")
         texts = list(read_texts(sources or ["-"]))
-        nlp = load_pipeline(model, lang)
+        nlp = open_pipeline(model, lang)
         docs = map(nlp.make_doc, texts)
-        with using_threshold(nlp, threshold), only_task(nlp, "gliner_ner"):
-            PRINTERS[layout](nlp.pipe(ask(doc, asked) for doc in docs) if asked else nlp.pipe(docs))
+        if not wanted.factories():
+            PRINTERS[layout](nlp.pipe(docs))
+            return
+        with using_threshold(nlp, threshold), only_wanted(nlp, wanted):
+            PRINTERS[layout](nlp.pipe(map(wanted.ask, docs)))
 
 
 @app.command("benchmark")

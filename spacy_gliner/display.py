@@ -16,6 +16,7 @@ import typer
 from spacy import displacy
 from spacy.tokens import Doc
 
+from .display_tasks import print_results, results_to_json
 from .evaluation import Evaluation, Kind, SetScore, average
 
 COLORS = ("cyan", "green", "yellow", "magenta", "blue", "red")
@@ -57,13 +58,14 @@ def print_table(docs: Iterable[Doc]) -> None:
             (one_line(ent.text), ent.label_, format_score(ent._.gliner_score), f"{ent.start_char}-{ent.end_char}")
             for ent in doc.ents
         ]
-        if not rows:
+        if rows:
+            lines = columns([("Entity", "Label", "Score", "Position"), *rows], align="<<>>")
+            typer.secho(lines[0], bold=True)
+            for line, ent in zip(lines[1:], doc.ents, strict=True):
+                typer.secho(line, fg=colors[ent.label_])
+        else:
             typer.echo("No entities found.")
-            continue
-        lines = columns([("Entity", "Label", "Score", "Position"), *rows], align="<<>>")
-        typer.secho(lines[0], bold=True)
-        for line, ent in zip(lines[1:], doc.ents, strict=True):
-            typer.secho(line, fg=colors[ent.label_])
+        print_results(doc)
 
 
 def print_jsonl(docs: Iterable[Doc]) -> None:
@@ -79,11 +81,12 @@ def print_jsonl(docs: Iterable[Doc]) -> None:
             }
             for ent in doc.ents
         ]
-        typer.echo(json.dumps({"text": doc.text, "entities": entities}, ensure_ascii=False))
+        found = {"text": doc.text, "entities": entities, **results_to_json(doc)}
+        typer.echo(json.dumps(found, ensure_ascii=False))
 
 
 def print_html(docs: Iterable[Doc]) -> None:
-    """Print a page of displaCy."""
+    """Print a page of displaCy, with the entities."""
     shown = list(docs)
     colors = dict(zip(labels_of(shown), cycle(HTML_COLORS)))
     with warnings.catch_warnings():

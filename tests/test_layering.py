@@ -30,7 +30,9 @@ ON_TOP = {
     "evaluation",
     "evaluation_relations",
     "evaluation_tasks",
+    "asking",
     "display",
+    "display_tasks",
     "views",
     "cli",
 }

@@ -1,6 +1,6 @@
 """Relations: the factory `gliner_relations`, its default config, reading gold relations and writing found ones."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -18,12 +18,13 @@ from .extensions import register_extensions
 from .extractor import Extractor, SampleLabels
 from .prompts import RELATION_INSTRUCTION, relation_prompt
 from .relation_types import SEPARATOR, RelationType, parse_relations
-from .results import Relation, groups_of, place, relations_in, write_relations
+from .results import Place, Relation, groups_of, place, relations_in, write_relations
 from .settings import make_extractor, with_shared
 from .windows import Windows
 from .words import WORD
 
 INSTRUCTION = tuple(WORD.findall(RELATION_INSTRUCTION))
+ENTITY = "entity"  # the label of a gold head or tail that has none
 
 
 @Language.factory(
@@ -110,8 +111,9 @@ class Relations:
         """One question: every head of the window with every relation it may have (GLiNER multi-task, 2.4.4)."""
         heads: dict[str, set[str]] = {}
         for entity in self.entities(doc):
-            if window.start <= entity.start and entity.end <= window.end:
-                heads.setdefault(head_text(entity), set()).add(entity.label_)
+            text = head_text(entity)
+            if text and window.start <= entity.start and entity.end <= window.end:
+                heads.setdefault(text, set()).add(entity.label_)
         asked = {
             relation_label(relation.name, head): relation_prompt(head, relation.prompt)
             for head, types in heads.items()
@@ -138,14 +140,16 @@ class Relations:
             for tail in self._tails(doc, span, types[self.name_of(span.label)], entities)
         ]
         mentions: dict[str, list[Span]] = {}
+        entities_at: dict[Place, list[Span]] = {}
         for entity in entities:
             mentions.setdefault(head_text(entity), []).append(entity)
-        entity_at = {place(entity): entity for entity in entities}
+            entities_at.setdefault(place(entity), []).append(entity)
         found = []
         for span in drop_overlaps_per_label(tails):
             name, _, text = span.label.partition(SEPARATOR)
-            tail = entity_at.get((span.start, span.end)) or doc[span.start : span.end]
-            head = nearest(tail, (m for m in mentions[text] if not types[name].head or m.label_ in types[name].head))
+            there = allowed(entities_at.get((span.start, span.end), ()), types[name].tail)
+            tail = there[0] if there else doc[span.start : span.end]
+            head = nearest(tail, allowed(mentions[text], types[name].head))
             if head is not None and head_text(tail) != text:
                 found.append(Relation(head, name, tail, span.score))
         write_relations(doc, self.spans_key, _each_once(found, types))
@@ -156,8 +160,7 @@ class Relations:
             return [doc[span.start : span.end]]
         shared = [
             (min(span.end, entity.end) - max(span.start, entity.start), -len(entity), -entity.start, entity)
-            for entity in entities
-            if not relation.tail or entity.label_ in relation.tail
+            for entity in allowed(entities, relation.tail)
         ]
         best = max((candidate for candidate in shared if candidate[0] > 0), default=None, key=lambda c: c[:3])
         return [] if best is None else [best[3]]
@@ -189,9 +192,13 @@ class Relations:
             doc.spans[self.entities_key] = [Span(doc, *where[:2], label=where[2]) for where in spans]
             return doc
         others = aligned_spans(example, list(reference.ents)) if reference.has_annotation("ENT_IOB") else list(doc.ents)
+        labels = {place(span): span.label_ for span in [*others, *(end for end in ends if end.label)]}
         heads = filter_spans(ends)
         others = [span for span in others if not any(span.start < h.end and h.start < span.end for h in heads)]
-        doc.set_ents([Span(doc, span.start, span.end, label=span.label) for span in [*heads, *others]])
+        entities = [  # spaCy has no entities without a label
+            Span(doc, span.start, span.end, label=labels.get(place(span)) or ENTITY) for span in [*heads, *others]
+        ]
+        doc.set_ents(entities)
         return doc
 
     def gold(self, example: Example) -> list[ScoredSpan] | None:
@@ -226,6 +233,11 @@ def relation_label(relation: str, head: str) -> str:
 def head_text(span: Span) -> str:
     """The words of an entity, whatever white space stands between them."""
     return " ".join(span.text.split())
+
+
+def allowed(entities: Iterable[Span], labels: Collection[str]) -> list[Span]:
+    """The entities with one of these labels; all of them where there are no labels."""
+    return [entity for entity in entities if not labels or entity.label_ in labels]
 
 
 def nearest(tail: Span, mentions: Iterable[Span]) -> Span | None:

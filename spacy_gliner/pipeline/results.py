@@ -106,7 +106,7 @@ def get_answers(doc: Doc) -> dict[str, list[Answer]]:
     for group in groups_of(doc, "gliner_qa"):
         for question, found in answers_in(group).items():
             answers.setdefault(question, []).extend(found)
-    return answers
+    return {question: _best_first(found) for question, found in answers.items()}
 
 
 def set_answers(doc: Doc, answers: Mapping[str, Sequence[Answer | Span]]) -> None:
@@ -146,7 +146,7 @@ def get_matches(doc: Doc) -> dict[str, list[Match]]:
     for group in groups_of(doc, "gliner_openie"):
         found = [Match(span, score) for span, score in zip(group, group.attrs["scores"], strict=True)]
         matches.setdefault(group.attrs["prompt"], []).extend(found)
-    return matches
+    return {prompt: sorted(found, key=lambda match: place(match.span)) for prompt, found in matches.items()}
 
 
 def set_matches(doc: Doc, matches: Mapping[str, Sequence[Match | Span]]) -> None:
@@ -156,7 +156,7 @@ def set_matches(doc: Doc, matches: Mapping[str, Sequence[Match | Span]]) -> None
 
 def write_matches(doc: Doc, key: str, matches: Mapping[str, Sequence[Match | Span]]) -> None:
     """A group for every prompt, `KEY:PROMPT`, in place of those that were there."""
-    for old in [group.name for group in groups_of(doc, "gliner_openie") if group.attrs.get("key") == key]:
+    for old in [name for name, group in doc.spans.items() if _is_of_matches(group, key)]:
         del doc.spans[old]
     for prompt, of_prompt in matches.items():
         found = [match if isinstance(match, Match) else Match(match) for match in of_prompt]
@@ -198,6 +198,10 @@ def place(span: Span) -> Place:
 
 def _place_of_relation(relation: Relation) -> tuple[int, int, int, int, str]:
     return (*place(relation.head), *place(relation.tail), relation.label)
+
+
+def _is_of_matches(group: SpanGroup, key: str) -> bool:
+    return group.attrs.get("component") == "gliner_openie" and group.attrs.get("key") == key
 
 
 def _best_first(answers: list[Answer]) -> list[Answer]:

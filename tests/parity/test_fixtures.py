@@ -17,6 +17,7 @@ import torch
 from spacy_gliner.batching import collate
 from spacy_gliner.losses import focal_loss
 from spacy_gliner.ml.checkpoints import Checkpoint, read_checkpoint
+from spacy_gliner.pipeline.words import WORD
 from spacy_gliner.targets import make_targets
 from spacy_gliner.types import Query, ScoredSpan
 
@@ -95,6 +96,24 @@ def test_saved_logits_are_equal(folder, case):
 def test_saved_entities_are_equal(folder, case):
     mode = {name: case[name] for name in ("threshold", "flat_ner", "multi_label")}
     assert_entities_equal(checkpoint_of(folder), asked(folder, case), case["outputs"]["entities"], **mode)
+
+
+def task_cases() -> list:
+    """Texts that begin with the prompt of a task, and a line break."""
+    found = [(folder, case) for folder in fixtures(True) for case in cases(folder) if case["name"].startswith("task_")]
+    return [pytest.param(folder, case, id=f"{folder.name}-{case['name']}") for folder, case in found]
+
+
+@pytest.mark.parametrize("folder, case", task_cases())
+def test_the_prompt_of_a_task_is_an_instruction_that_changes_no_score_of_the_text(folder, case):
+    checkpoint = checkpoint_of(folder)
+    (text,) = case["texts"]
+    prompt, _, body = text.partition("\n")
+    query = Query(tuple(WORD.findall(body)), tuple(case["labels"]), tuple(case["labels"]), tuple(WORD.findall(prompt)))
+    with torch.inference_mode():
+        (ours,) = checkpoint.network(collate([query], checkpoint.tokenizer)).per_query()
+    theirs = torch.from_numpy(saved_logits(folder)[case["name"]])[0, len(query.instruction) :]
+    torch.testing.assert_close(ours, theirs[: len(query.words)], atol=2e-4, rtol=0)
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,16 @@ import spacy
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
+LANGUAGE = "xx"  # has few exceptions to load, so that a pipeline is quickly made
+
 NAMES = {
     "person": ["Bill Gates", "Steve Jobs", "Ada", "Babbage", "Bill"],
     "company": ["Microsoft"],
     "city": ["Seattle", "London", "New York City"],
 }
+
+
+_pipelines: dict[tuple[str, str], Language] = {}
 
 
 @dataclass(frozen=True)
@@ -41,11 +46,18 @@ class Kit:
         """A pipeline of this component alone or, for relations, behind a ruler that finds the entities."""
         asked = {self.setting: self.asked} if self.setting else {}
         source = {"name": str(checkpoint)}
-        nlp = spacy.blank("en")
+        nlp = spacy.blank(LANGUAGE)
         if self.factory == "gliner_relations":
             add_ruler(nlp)
         nlp.add_pipe(self.factory, config={**asked, "model": {"source": source}, **self.config, **config})
         return nlp
+
+    def docs(self, checkpoint: Any, texts: Iterable[str]) -> list[Doc]:
+        """New Docs of these texts, read one by one by a pipeline with a low threshold, which is made only once."""
+        key = (self.factory, str(checkpoint))
+        if key not in _pipelines:
+            _pipelines[key] = self.nlp(checkpoint, threshold=0.3)
+        return [_pipelines[key](text) for text in texts]
 
     def __str__(self) -> str:
         return self.factory

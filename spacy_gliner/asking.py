@@ -1,0 +1,56 @@
+"""What the command line asks of texts, and the pipeline that it takes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from spacy.language import Language
+from spacy.tokens import Doc
+
+from .evaluation import FACTORIES, ready
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Everything that is to be found. An empty list asks for nothing of its kind."""
+
+    labels: list[str] = field(default_factory=list)
+    relations: list[str] = field(default_factory=list)
+    questions: list[str] = field(default_factory=list)
+    prompts: list[str] = field(default_factory=list)
+    summary: bool = False
+
+    def factories(self) -> list[str]:
+        """Of which components it takes at least one. Relations stand between entities, which may be there already."""
+        wanted = {
+            "gliner_ner": self.labels,
+            "gliner_relations": self.relations,
+            "gliner_summarizer": self.summary,
+            "gliner_qa": self.questions,
+            "gliner_openie": self.prompts,
+        }
+        return [factory for factory, asked in wanted.items() if asked]
+
+    def ask(self, doc: Doc) -> Doc:
+        """Say so on a Doc."""
+        doc._.gliner_labels = self.labels
+        doc._.gliner_relation_labels = self.relations
+        doc._.gliner_questions = self.questions
+        doc._.gliner_prompts = self.prompts
+        return doc
+
+
+@contextmanager
+def only_wanted(nlp: Language, wanted: Wanted) -> Iterator[None]:
+    """Add the components that are missing, and switch off those of ours that nothing is asked of for a while.
+
+    A summary is made of whole sentences, so a pipeline that finds none gets a `sentencizer`.
+    """
+    if wanted.summary and not any("token.is_sent_start" in nlp.get_pipe_meta(name).assigns for name in nlp.pipe_names):
+        nlp.add_pipe("sentencizer", first=True)
+    for factory in wanted.factories():
+        ready(nlp, factory)
+    ours = {name: nlp.get_pipe_meta(name).factory for name in nlp.pipe_names}
+    idle = [name for name, factory in ours.items() if factory in FACTORIES and factory not in wanted.factories()]
+    with nlp.select_pipes(disable=idle):
+        yield
