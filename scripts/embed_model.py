@@ -14,6 +14,7 @@ import spacy
 import typer
 from spacy.training import Example
 
+from spacy_gliner.evaluation import only_task
 from spacy_gliner.ml.architectures import shim_of
 from spacy_gliner.nn.heads import TokenHead
 from spacy_gliner.training.corpora import JsonCorpus, data_files
@@ -28,7 +29,8 @@ def main(pipeline: Path, dev: Path, folder: Path) -> None:
     nlp = spacy.load(pipeline)
     (component,) = [nlp.get_pipe(name) for name in nlp.pipe_names if name == "gliner_ner"]
     component.cfg["threshold"] = LOWEST
-    per_file = [find(nlp, JsonCorpus(path)) for path in data_files(dev)]
+    with only_task(nlp, "gliner_ner"):
+        per_file = [find(nlp, JsonCorpus(path)) for path in data_files(dev)]
     curve = {limit: sum(f1(rows, limit) for rows in per_file) / len(per_file) for limit in GRID}
     best = max(curve, key=curve.__getitem__)
     print(f"F1 at 0.5: {curve[0.5]:.3f}; best: {curve[best]:.3f} at {best}")

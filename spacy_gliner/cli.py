@@ -23,7 +23,7 @@ from spacy.language import Language
 from .asking import Wanted, only_wanted
 from .display import one_line, print_evaluation, print_html, print_jsonl, print_scores, print_table
 from .evaluation import average, benchmark, gliner_pipes, using_threshold
-from .evaluation_tasks import evaluate, to_json
+from .evaluation_tasks import evaluate, kind_of, to_json
 from .training.corpora import data_files
 
 app = typer.Typer(name="gliner", help="Find entities of any type you name (GLiNER).", no_args_is_help=True)
@@ -133,14 +133,24 @@ def evaluate_cli(
     limit: Annotated[int, typer.Option(min=0, help="Texts of each file, spread over it; 0 for all.")] = 0,
     output: Annotated[Path | None, typer.Option("--json", help="Also write the scores to this file.")] = None,
 ) -> None:
-    """Measure any task on annotated files, beside a baseline."""
+    """Measure any task on annotated files, beside a baseline. Other files in a folder are passed over, and named."""
     with one_line_errors():
-        files = [file for path in paths for file in data_files(path)]
+        files = [file for path in paths for file in data_files(path) if path.is_file() or can_be_evaluated(file)]
         evaluations = {}
         for name, evaluation in evaluate(open_pipeline(model, "en"), files, threshold=threshold, limit=limit):
             print_evaluation(name, evaluation)
             evaluations[name] = evaluation
         write_text(output, to_json(evaluations))
+
+
+def can_be_evaluated(path: Path) -> bool:
+    """Whether a file of a folder holds something to evaluate; says so where it does not."""
+    try:
+        kind_of(path)
+    except ValueError as error:
+        typer.echo(f"Passed over: {one_line(str(error))}", err=True)
+        return False
+    return True
 
 
 @app.command("export")

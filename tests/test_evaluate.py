@@ -361,3 +361,12 @@ def test_errors_are_one_line(tiny_checkpoint, write, tmp_path):
         assert (result.exit_code, result.stdout) == (1, "")
         (line,) = result.stderr.splitlines()
         assert line.startswith("Error: ") and message in line
+
+
+def test_a_folder_is_evaluated_but_for_files_of_other_kinds_which_are_named(tiny_checkpoint, tmp_path):
+    (tmp_path / "sum_one.jsonl").write_text(json.dumps({"text": "Bill met Ada.", "summary": "Bill met Ada."}) + "\n")
+    (tmp_path / "oie.jsonl").write_text(json.dumps({"tokens": ["a"], "tuples": []}) + "\n")
+    result = CliRunner().invoke(app, ["evaluate", str(tiny_checkpoint), str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert "sum_one" in result.output
+    assert "Passed over" in result.output and "oie.jsonl" in result.output

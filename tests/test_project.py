@@ -14,6 +14,8 @@ from weasel.cli.run import print_run_help
 from weasel.schemas import ProjectConfigSchema, validate
 from weasel.util import load_project_config
 
+import spacy_gliner.cli  # noqa: F401  (adds its commands to spaCy's, as installed packages do)
+
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.cfg"))
 

@@ -29,6 +29,9 @@ from .tasks import Task
 from .training_queries import training_queries
 from .windows import Finding, Windows, merge, word_ranges, word_tokens
 
+# So many different sets of labels are parsed only once.
+REMEMBERED = 1000
+
 SampleLabels = Callable[[Sequence[str], Sequence[str], random.Random], list[str]]
 
 
@@ -81,6 +84,7 @@ class Extractor(TrainablePipe):
         self.loss = loss
         self.scorer = scorer
         self.rng = random.Random(0)
+        self._parsed: dict[str, list[Any]] = {}
         self.cfg: dict[str, Any] = {
             "labels": [label.unparse() for label in task.parse(labels)],
             "threshold": parse_threshold(threshold),
@@ -271,6 +275,14 @@ class Extractor(TrainablePipe):
     def _labels_for(self, doc: Doc) -> list[Any]:
         """What the Doc asks for, each as the component describes it where the Doc only names it; or the component's."""
         own = self._own_labels(doc)
+        key = repr((self.cfg["labels"], own))
+        if key not in self._parsed:
+            if len(self._parsed) >= REMEMBERED:
+                self._parsed.clear()
+            self._parsed[key] = self._parse(own)
+        return self._parsed[key]
+
+    def _parse(self, own: Any) -> list[Any]:
         configured = self.task.parse(self.cfg["labels"])
         if own is None:
             return configured

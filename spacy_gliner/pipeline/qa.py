@@ -121,10 +121,11 @@ class Questions:
 
     def given(self, example: Example) -> Doc:
         """The predicted Doc with the reference's questions."""
+        answers = self._gold_answers(example.reference)
         questions = dict.fromkeys(example.reference._.gliner_questions or ())
-        questions |= dict.fromkeys(self._gold_answers(example.reference) or ())
-        if not questions:
+        if answers is None and not questions:
             return example.predicted
+        questions |= dict.fromkeys(answers or ())
         doc = example.predicted.copy()
         doc._.gliner_questions = list(questions)
         return doc
