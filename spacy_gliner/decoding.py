@@ -3,7 +3,7 @@
 Does not know documents, windows, or which network gave the logits.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import singledispatch
 
 import numpy as np
@@ -19,12 +19,12 @@ def candidates(
     queries: Sequence[Query],
     *,
     threshold: float = 0.5,
-    label_thresholds: Mapping[str, float] | None = None,
+    label_thresholds: Sequence[Mapping[str, float]] = (),
 ) -> list[list[ScoredSpan]]:
     """All spans that score above the threshold, per query, in order of start, then of width or label.
 
     threshold: In 0..1; a span needs more than this.
-    label_thresholds: Other thresholds for some labels.
+    label_thresholds: Other thresholds for some labels of each query; none where it is empty.
     RETURNS: One list per query; positions are words of the query's text.
     """
     raise TypeError(f"Can't decode {type(logits).__name__}; expected SpanLogits or TokenLogits.")
@@ -36,12 +36,13 @@ def _(
     queries: Sequence[Query],
     *,
     threshold: float = 0.5,
-    label_thresholds: Mapping[str, float] | None = None,
+    label_thresholds: Sequence[Mapping[str, float]] = (),
 ) -> list[list[ScoredSpan]]:
     found = []
     blocks = logits.per_query(logits.scores.detach().float().sigmoid().cpu())
-    for query, probs in zip(queries, blocks, strict=True):
-        above = probs > torch.tensor(_thresholds(query, threshold, label_thresholds), dtype=torch.float32)
+    all_limits = _limits(queries, threshold, label_thresholds)
+    for query, probs, limits in zip(queries, blocks, all_limits, strict=True):
+        above = probs > torch.tensor(limits, dtype=torch.float32)
         above &= valid_spans(len(query.words), logits.width)[:, :, None]
         rows = above.nonzero()
         found.append(
@@ -59,13 +60,13 @@ def _(
     queries: Sequence[Query],
     *,
     threshold: float = 0.5,
-    label_thresholds: Mapping[str, float] | None = None,
+    label_thresholds: Sequence[Mapping[str, float]] = (),
 ) -> list[list[ScoredSpan]]:
     found = []
     blocks = logits.per_query(logits.scores.detach().float().sigmoid().cpu())
-    for query, probs in zip(queries, blocks, strict=True):
-        limits = np.array(_thresholds(query, threshold, label_thresholds))
-        found.append(_token_candidates(probs.numpy(), limits, query.labels, logits.span_score))
+    all_limits = _limits(queries, threshold, label_thresholds)
+    for query, probs, limits in zip(queries, blocks, all_limits, strict=True):
+        found.append(_token_candidates(probs.numpy(), np.array(limits), query.labels, logits.span_score))
     return found
 
 
@@ -140,5 +141,9 @@ def _clash(a: ScoredSpan, b: ScoredSpan, nested: bool, multi_label: bool) -> boo
     return not (nested and contains)
 
 
-def _thresholds(query: Query, threshold: float, label_thresholds: Mapping[str, float] | None) -> list[float]:
-    return [(label_thresholds or {}).get(label, threshold) for label in query.labels]
+def _limits(
+    queries: Sequence[Query], threshold: float, label_thresholds: Sequence[Mapping[str, float]]
+) -> Iterator[list[float]]:
+    """The threshold of every label of every query."""
+    for query, limits in zip(queries, label_thresholds or [{}] * len(queries), strict=True):
+        yield [limits.get(label, threshold) for label in query.labels]

@@ -80,7 +80,7 @@ def assert_same_spans(found, expected):
 def test_span_candidates_are_those_of_the_definition(case, threshold, by_label):
     asked, logits = case
     limits = {label: by_label.get(label, threshold) for label in LABELS}
-    found = candidates(logits, asked, threshold=threshold, label_thresholds=by_label)
+    found = candidates(logits, asked, threshold=threshold, label_thresholds=[by_label] * len(asked))
     for query, block, spans in zip(asked, logits.per_query(), found, strict=True):
         assert_same_spans(spans, list(slow_span_candidates(query, block, limits)))
 
@@ -89,9 +89,16 @@ def test_span_candidates_are_those_of_the_definition(case, threshold, by_label):
 def test_token_candidates_are_those_of_the_definition(case, threshold, by_label):
     asked, logits = case
     limits = {label: by_label.get(label, threshold) for label in LABELS}
-    found = candidates(logits, asked, threshold=threshold, label_thresholds=by_label)
+    found = candidates(logits, asked, threshold=threshold, label_thresholds=[by_label] * len(asked))
     for query, block, spans in zip(asked, logits.per_query(), found, strict=True):
         assert_same_spans(spans, list(slow_token_candidates(query, block, limits, logits.span_score)))
+
+
+def test_each_query_has_label_thresholds_of_its_own():
+    asked = [Query(("a",), ("city",))] * 2
+    logits = SpanLogits(torch.tensor([1.0, 1.0]), [1, 1], [1, 1], 1)
+    found = candidates(logits, asked, label_thresholds=[{"city": 0.9}, {"person": 0.9}])
+    assert [len(spans) for spans in found] == [0, 1]
 
 
 def test_a_span_needs_more_than_the_threshold():

@@ -7,7 +7,7 @@ from thinc.api import Model
 
 from ..batching import collate
 from ..types import Logits, Query
-from .borrowing import BorrowingShim
+from .borrowing import BorrowingShim, Find
 from .shim import GlinerShim
 from .sources import FromComponent, Source
 
@@ -23,8 +23,8 @@ def build_gliner(source: Source) -> GlinerModel:
     return Model("gliner", forward, init=init, shims=[shim])
 
 
-def connect(model: GlinerModel, find: Callable[[str], GlinerModel | None]) -> None:
-    """Tell a model that borrows its network how to find the model of another component. Others need nothing."""
+def connect(model: GlinerModel, find: Find) -> None:
+    """Tell a model that borrows its network how to find another component. Others need nothing."""
     shim = model.shims[0] if model.shims else None
     if isinstance(shim, BorrowingShim):
         shim.connect(find)

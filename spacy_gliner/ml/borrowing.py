@@ -7,15 +7,15 @@ from thinc.api import Model, Optimizer, Shim
 
 from .shim import GlinerShim
 
-Find = Callable[[str], Model[Any, Any] | None]
+Find = Callable[[str], Any]
 
 
 class BorrowingShim(Shim):
     """Stands for the shim of another component.
 
     component: The name of that component, the owner.
-    find: Gives the model of a component by its name, None where there is none of that name; set when the component
-        joins a pipeline. Raises ReferenceError when that pipeline is gone; then the owner is the one last seen there.
+    find: Gives a component by its name, None where there is none; set when the component joins a pipeline. Raises
+        ReferenceError when that pipeline is gone; then the owner is the one last seen there.
     """
 
     def __init__(self, component: str) -> None:
@@ -34,15 +34,15 @@ class BorrowingShim(Shim):
         """The owner's shim. Raises ValueError where the pipeline has no such component or it borrows itself."""
         if self.find is not None:
             try:
-                model = self.find(self.component)
+                component = self.find(self.component)
             except ReferenceError:  # taken over by another pipeline, as by add_pipe(source=…)
                 self.find = None
             else:
-                self._owner = _owned(model)
+                self._owner = _owned(component)
                 if self._owner is None:
                     raise ValueError(
                         f"A component borrows the network of '{self.component}' (spacy_gliner.FromComponent.v1), but "
-                        f"{_complaint(model)} Add it, or give the component a source of its own."
+                        f"{_complaint(component)} Add it, or give the component a source of its own."
                     )
         if self._owner is None:
             raise ValueError(f"The component that borrows from '{self.component}' is in no pipeline.")
@@ -72,15 +72,19 @@ class BorrowingShim(Shim):
         self.__dict__.update(state, find=None, _owner=owner, _model=None, _optimizer=None)
 
 
-def _owned(model: Any) -> GlinerShim | None:
-    """The shim of a model that owns its network; None for any other model, and for none."""
-    shim = model.shims[0] if isinstance(model, Model) and model.shims else None
-    return shim if isinstance(shim, GlinerShim) else None
+def _shims(component: Any) -> list[Shim]:
+    model = getattr(component, "model", None)
+    return model.shims if isinstance(model, Model) else []
 
 
-def _complaint(model: Any) -> str:
-    if model is None:
+def _owned(component: Any) -> GlinerShim | None:
+    """The shim of a component that owns its network; None for any other component, and for none."""
+    return next((shim for shim in _shims(component) if isinstance(shim, GlinerShim)), None)
+
+
+def _complaint(component: Any) -> str:
+    if component is None:
         return "the pipeline has no component of that name."
-    if isinstance(model, Model) and any(isinstance(shim, BorrowingShim) for shim in model.shims):
+    if any(isinstance(shim, BorrowingShim) for shim in _shims(component)):
         return "that one borrows its network too."
     return "that one is no component of spacy-gliner."

@@ -1,7 +1,7 @@
 """The one trainable pipe: Docs → queries → logits → spans → Docs. What is asked and written is the task's matter."""
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -126,6 +126,7 @@ class Extractor(TrainablePipe):
         docs = list(docs)
         words = [word_tokens(doc) for doc in docs]
         asked = [part for row, doc in enumerate(docs) for part in self._parts(row, doc, words[row])]
+        limits = [self._thresholds(doc) for doc in docs]
         found: list[dict[tuple[str, ...], list[Finding]]] = [{} for _ in docs]
         for rows in by_length([part.n_pieces for part in asked], max_pieces=self.max_pieces):
             queries = [asked[row].query for row in rows]
@@ -133,7 +134,7 @@ class Extractor(TrainablePipe):
                 self.model.predict(queries),
                 queries,
                 threshold=self.cfg["threshold"],
-                label_thresholds=self._thresholds(queries),
+                label_thresholds=[self._of_labels(asked[row].query, limits[asked[row].doc]) for row in rows],
             )
             for row, spans_of_row in zip(rows, spans, strict=True):
                 part = asked[row]
@@ -149,14 +150,15 @@ class Extractor(TrainablePipe):
             for start, end, label, score in self.task.select(in_order)
         ]
 
-    def _thresholds(self, queries: Iterable[Query]) -> dict[str, float]:
-        """The thresholds of those labels that have one of their own."""
-        own = {label.name: label.threshold for label in self.task.parse(self.cfg["labels"])}
-        own |= self.cfg["label_thresholds"]
-        if not any(limit is not None for limit in own.values()):
-            return {}
-        limits = {label: own.get(self.task.name_of(label)) for query in queries for label in query.labels}
-        return {label: limit for label, limit in limits.items() if limit is not None}
+    def _thresholds(self, doc: Doc) -> dict[str, float]:
+        """The thresholds of those of a Doc's labels that have one of their own."""
+        own = {label.name: label.threshold for label in self._labels_for(doc)} | self.cfg["label_thresholds"]
+        return {name: limit for name, limit in own.items() if limit is not None}
+
+    def _of_labels(self, query: Query, thresholds: Mapping[str, float]) -> dict[str, float]:
+        """The thresholds of names, as those of the labels of a query."""
+        names = {label: self.task.name_of(label) for label in query.labels} if thresholds else {}
+        return {label: thresholds[name] for label, name in names.items() if name in thresholds}
 
     def set_annotations(self, docs: Iterable[Doc], scores: Sequence[Sequence[ScoredSpan]]) -> None:
         """Write spans on their Docs."""

@@ -42,18 +42,18 @@ def with_shared(own: dict[str, Any]) -> dict[str, Any]:
 
 def make_extractor(nlp: Language, name: str, task: Task, model: GlinerModel, **settings: Any) -> Extractor:
     """The component of a factory, which may borrow its network from another component of the pipeline."""
-    connect(model, find_models(nlp))
+    connect(model, finder(nlp))
     return Extractor(nlp.vocab, model, name, task=task, **settings)
 
 
-def find_models(nlp: Language) -> Callable[[str], GlinerModel | None]:
-    """A function that gives the model of a component of this pipeline; None where there is none of that name.
+def finder(nlp: Language) -> Callable[[str], Any]:
+    """A function that gives the component of a name in this pipeline; None where there is none.
 
     It raises ReferenceError when the pipeline is gone.
     """
     pipeline = proxy(nlp)
 
-    def find(name: str) -> GlinerModel | None:
-        return getattr(dict(pipeline.components).get(name), "model", None)
+    def find(name: str) -> Any:
+        return dict(pipeline.components).get(name)
 
     return find

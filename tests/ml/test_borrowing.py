@@ -188,7 +188,7 @@ def test_components_that_a_config_takes_from_a_saved_pipeline_work(make_nlp, tmp
     expected = groups(nlp(TEXT))
     nlp.to_disk(tmp_path)
     config = {
-        "nlp": {"lang": LANGUAGE, "pipeline": nlp.pipe_names},
+        "nlp": {"lang": LANGUAGE, "pipeline": list(nlp.pipe_names)},
         "components": {name: {"source": str(tmp_path)} for name in nlp.pipe_names},
     }
     again = spacy.util.load_model_from_config(spacy.util.Config(config), auto_fill=True)
@@ -309,27 +309,29 @@ def test_gradients_of_all_components_add_up(make_nlp):
         torch.testing.assert_close(gradient, torch.stack(parts).sum(0), atol=1e-5, rtol=1e-4)
 
 
-def test_an_update_of_the_pipeline_is_one_step_for_all(make_nlp):
-    nlp, by_hand = make_nlp(BORROWERS), make_nlp(BORROWERS)
-    for pipeline in (nlp, by_hand):
-        pipeline.initialize()
-    optimizer = AdamW(learn_rate=0.01, head_learn_rate=0.01)
+def train_step(nlp, optimizer):
+    """What `spacy train` does with a batch. (`nlp.update` with an optimizer takes a step after every component.)"""
+    losses = nlp.update(examples_of(nlp), sgd=False)
+    for _, pipe in nlp.pipeline:
+        pipe.finish_update(optimizer)
+    return losses
+
+
+def test_a_batch_of_a_training_is_one_step_for_all(make_nlp):
+    nlp = make_nlp(BORROWERS)
+    nlp.initialize()
+    optimizer = AdamW(learn_rate=0.001, head_learn_rate=0.001)
     for step in (1, 2):
-        fix_random_seed(step)
-        losses = nlp.update(examples_of(nlp), sgd=optimizer)
+        losses = train_step(nlp, optimizer)
         assert set(losses) == {"gliner_ner", *BORROWERS} and all(losses.values())
-        (state, *_) = shims(nlp)[0]._optimizer.state.values()
-        assert state["step"] == step
-    for name, pipe in by_hand.pipeline:
-        pipe.rng.setstate(nlp.get_pipe(name).rng.getstate())
-    assert not equal(weights(nlp), weights(by_hand))
+        assert {int(state["step"]) for state in shims(nlp)[0]._optimizer.state.values()} == {step}
 
 
-def test_one_step_with_the_sum_of_the_gradients(make_nlp):
+def test_a_step_follows_the_sum_of_the_gradients(make_nlp):
     nlp, by_hand = make_nlp(BORROWERS), make_nlp(BORROWERS)
-    optimizer = AdamW(learn_rate=0.01, head_learn_rate=0.01)
+    optimizer = AdamW(learn_rate=0.001, head_learn_rate=0.001)
     fix_random_seed(3)
-    nlp.update(examples_of(nlp), sgd=optimizer)
+    train_step(nlp, optimizer)
     fix_random_seed(3)
     for _, pipe in by_hand.pipeline:
         pipe.update(examples_of(by_hand))

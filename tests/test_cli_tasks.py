@@ -1,0 +1,83 @@
+"""Relations, summaries, answers and prompts on the command line."""
+
+import json
+
+import pytest
+import spacy
+from typer.testing import CliRunner
+
+from spacy_gliner.asking import Wanted, only_wanted
+from spacy_gliner.cli import app
+from spacy_gliner.display_tasks import print_results
+from spacy_gliner.pipeline.extensions import register_extensions
+
+TEXT = "Ada Lovelace met Charles Babbage in London. He founded it."
+ENTITIES = ("--labels", "person,city", "--threshold", "0")
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["extract", *map(str, arguments)])
+
+
+def found(*arguments, model):
+    result = run(TEXT, *arguments, "--model", model, "--format", "jsonl")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_only_what_is_asked_for_is_in_the_result(tiny_checkpoint):
+    assert set(found(*ENTITIES, model=tiny_checkpoint)) == {"text", "entities"}
+    assert set(found("--summary", model=tiny_checkpoint)) == {"text", "entities", "summary"}
+    assert set(found("-q", "Who met her?", model=tiny_checkpoint)["answers"]) == {"Who met her?"}
+    assert set(found("-p", "cities", "-p", "people", model=tiny_checkpoint)["matches"]) == {"cities", "people"}
+    assert set(found(*ENTITIES, "-r", "met,born in", model=tiny_checkpoint)) == {"text", "entities", "relations"}
+
+
+def test_positions_are_characters_of_the_text(tiny_checkpoint):
+    result = found(*ENTITIES, "-r", "met,born in", "-s", "-q", "Who met her?", "-p", "cities", model=tiny_checkpoint)
+    spans = [*result["entities"], *result["summary"], *result["answers"]["Who met her?"], *result["matches"]["cities"]]
+    spans += [relation[end] for relation in result["relations"] for end in ("head", "tail")]
+    assert spans
+    for span in spans:
+        assert TEXT[span["start"] : span["end"]] == span["text"]
+
+
+def test_the_table_has_a_section_for_everything_asked(tiny_checkpoint):
+    result = run(TEXT, *ENTITIES, "-r", "met", "-s", "-q", "Who met her?", "-p", "cities", "--model", tiny_checkpoint)
+    assert result.exit_code == 0, result.output
+    for title in ("Entity", "Relations", "Summary", "Who met her?", "cities"):
+        assert title in result.stdout
+
+
+def test_a_question_without_answers_is_shown_with_none(capsys):
+    register_extensions()
+    doc = spacy.blank("en")("Nothing.")
+    doc._.gliner_answers = {"Who?": []}
+    print_results(doc)
+    assert capsys.readouterr().out.split() == ["Who?", "–"]
+
+
+def test_relations_without_entities_say_what_is_missing(tiny_checkpoint):
+    result = run(TEXT, "-r", "met", "--model", tiny_checkpoint)
+    assert result.exit_code == 1
+    assert "--labels" in result.output
+
+
+def test_a_saved_pipeline_runs_as_it_is_or_does_only_what_is_asked(tiny_checkpoint, tmp_path):
+    nlp = spacy.blank("en")
+    source = {"name": str(tiny_checkpoint)}
+    nlp.add_pipe("gliner_qa", config={"questions": ["Who?"], "model": {"source": source}})
+    nlp.to_disk(tmp_path / "pipeline")
+    assert set(found(model=tmp_path / "pipeline")["answers"]) == {"Who?"}
+    other = found("-p", "cities", model=tmp_path / "pipeline")
+    assert "answers" not in other and set(other["matches"]) == {"cities"}
+
+
+@pytest.mark.parametrize("summary", [False, True])
+def test_a_summary_brings_sentence_boundaries_where_there_are_none(tiny_checkpoint, summary):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("gliner_ner", config={"labels": ["x"], "model": {"source": {"name": str(tiny_checkpoint)}}})
+    wanted = Wanted(labels=["person"], summary=summary)
+    with only_wanted(nlp, wanted):
+        doc = nlp(wanted.ask(nlp.make_doc(TEXT)))
+    assert doc.has_annotation("SENT_START") == summary
