@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from .evaluation import FACTORIES, ready
+from .evaluation import FACTORIES, ready, with_sentences
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,14 @@ class Wanted:
         }
         return [factory for factory, asked in wanted.items() if asked]
 
+    @property
+    def takes_entities_as_they_are(self) -> bool:
+        """Whether relations stand between the entities that the pipeline finds by itself."""
+        return bool(self.relations) and not self.labels
+
     def ask(self, doc: Doc) -> Doc:
         """Say so on a Doc."""
-        doc._.gliner_labels = self.labels
+        doc._.gliner_labels = None if self.takes_entities_as_they_are else self.labels
         doc._.gliner_relation_labels = self.relations
         doc._.gliner_questions = self.questions
         doc._.gliner_prompts = self.prompts
@@ -46,11 +51,12 @@ def only_wanted(nlp: Language, wanted: Wanted) -> Iterator[None]:
 
     A summary is made of whole sentences, so a pipeline that finds none gets a `sentencizer`.
     """
-    if wanted.summary and not any("token.is_sent_start" in nlp.get_pipe_meta(name).assigns for name in nlp.pipe_names):
-        nlp.add_pipe("sentencizer", first=True)
+    if wanted.summary:
+        with_sentences(nlp)
     for factory in wanted.factories():
         ready(nlp, factory)
     ours = {name: nlp.get_pipe_meta(name).factory for name in nlp.pipe_names}
-    idle = [name for name, factory in ours.items() if factory in FACTORIES and factory not in wanted.factories()]
+    busy = [*wanted.factories(), *(["gliner_ner"] if wanted.takes_entities_as_they_are else [])]
+    idle = [name for name, factory in ours.items() if factory in FACTORIES and factory not in busy]
     with nlp.select_pipes(disable=idle):
         yield

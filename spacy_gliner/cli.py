@@ -45,7 +45,9 @@ PRINTERS = {Layout.table: print_table, Layout.jsonl: print_jsonl, Layout.html: p
 Model = Annotated[str, typer.Option(help="'embedded', the folder or hub name of a checkpoint, or a saved pipeline.")]
 Threshold = Annotated[
     float | None,
-    typer.Option(min=0, max=1, help="Lowest score of an entity; 0.5, or the saved pipeline's, if not given."),
+    typer.Option(
+        min=0, max=1, help="Lowest score of an entity; 0.5, or the saved pipeline's, if not given. Others keep theirs."
+    ),
 ]
 
 
@@ -92,7 +94,7 @@ def extract(
         if not wanted.factories():
             PRINTERS[layout](nlp.pipe(docs))
             return
-        with using_threshold(nlp, threshold), only_wanted(nlp, wanted):
+        with only_wanted(nlp, wanted), using_threshold(nlp, threshold):
             PRINTERS[layout](nlp.pipe(map(wanted.ask, docs)))
 
 
@@ -128,7 +130,11 @@ def evaluate_cli(
     ],
     threshold: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Lowest score of what is found; if not given, each component's own."),
+        typer.Option(
+            min=0,
+            max=1,
+            help="Lowest score of what is found; if not given, each component's own (for a given head: any).",
+        ),
     ] = None,
     limit: Annotated[int, typer.Option(min=0, help="Texts of each file, spread over it; 0 for all.")] = 0,
     output: Annotated[Path | None, typer.Option("--json", help="Also write the scores to this file.")] = None,

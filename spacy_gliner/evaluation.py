@@ -154,8 +154,20 @@ def ready(nlp: Language, factory: str) -> Extractor:
         if not owners:
             raise ValueError("The pipeline has no component of spacy-gliner with a network of its own.")
         source = {"@misc": "spacy_gliner.FromComponent.v1", "component": owners[0]}
-        nlp.add_pipe(factory, config={"model": {"source": source}})
+        nlp.add_pipe(factory, config={"model": {"source": source}}, before=_who_needs_it(nlp, factory))
     return cast(Extractor, gliner_pipes(nlp, factory)[0])
+
+
+def with_sentences(nlp: Language) -> None:
+    """Add a `sentencizer` to a pipeline that finds no sentences: summaries are made of them."""
+    if not any("token.is_sent_start" in nlp.get_pipe_meta(name).assigns for name in nlp.pipe_names):
+        nlp.add_pipe("sentencizer", first=True)
+
+
+def _who_needs_it(nlp: Language, factory: str) -> str | None:
+    """The first component that reads what this factory writes: relations stand between entities."""
+    readers = [name for name in nlp.pipe_names if nlp.get_pipe_meta(name).factory == "gliner_relations"]
+    return readers[0] if readers and factory == "gliner_ner" else None
 
 
 def ask_all(

@@ -31,7 +31,8 @@ NEAREST = "nearest entity"
 def evaluate_tails(nlp: Language, path: Path, threshold: float | None, limit: int) -> Evaluation:
     """Exact match and F1 of the best tail, where head and relation are given (GLiNER multi-task, 2.4.4).
 
-    There is one, so without a threshold the best counts, however low its score.
+    There is one, so without a threshold the best counts, however low its score. (A relation with a threshold of its own
+    keeps that.)
     """
     threshold = 0.0 if threshold is None else threshold
     task = relations_task(nlp)

@@ -22,6 +22,7 @@ from .evaluation import (
     score_set,
     spread,
     using_threshold,
+    with_sentences,
 )
 from .evaluation_relations import evaluate_facts, evaluate_tails
 from .scoring.answers import NO_ANSWER, answer_report, best_answers
@@ -37,7 +38,8 @@ def evaluate(
 
     nlp: A pipeline with at least one component of ours; those that are missing are added and borrow its network.
     paths: Files of JSON lines, plain or gzipped. All are looked into before the first is evaluated.
-    threshold: The lowest score of what is found; None leaves each component's own.
+    threshold: The lowest score of what is found; None leaves each component's own, and takes the best tail of all
+        where head and relation are given. Labels with thresholds of their own keep them.
     limit: Texts of each file (rows or, of questions, paragraphs), spread over it; 0 for all.
     YIELDS: The name of each file without endings, and what was measured. Raises ValueError for a file that holds
         nothing that can be evaluated and for two of the same name, ImportError where summaries lack `rouge-score`.
@@ -104,8 +106,9 @@ def evaluate_questions(nlp: Language, path: Path, threshold: float | None, limit
 
 
 def evaluate_summaries(nlp: Language, path: Path, threshold: float | None, limit: int) -> Evaluation:
-    """ROUGE of summaries; the baseline is the first three sentences."""
+    """ROUGE of summaries; the baseline is the first three sentences. A pipeline without sentences gets some."""
     task = ready(nlp, "gliner_summarizer").task
+    with_sentences(nlp)
     corpus = SummaryCorpus(path)
     rows = spread(list(read_rows(path, corpus.check)), limit)
     texts = ((task.given(example), example.reference) for _, example in examples_of(corpus, nlp, rows))

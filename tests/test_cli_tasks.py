@@ -73,6 +73,25 @@ def test_a_saved_pipeline_runs_as_it_is_or_does_only_what_is_asked(tiny_checkpoi
     assert "answers" not in other and set(other["matches"]) == {"cities"}
 
 
+def test_relations_alone_stand_between_the_entities_that_a_saved_pipeline_finds(tiny_checkpoint):
+    nlp = spacy.blank("en")
+    source = {"name": str(tiny_checkpoint)}
+    nlp.add_pipe("gliner_ner", config={"labels": ["x"], "threshold": 0.0, "model": {"source": source}})
+    wanted = Wanted(relations=["met"])
+    with only_wanted(nlp, wanted):
+        doc = nlp(wanted.ask(nlp.make_doc(TEXT)))
+        assert nlp.pipe_names == ["gliner_ner", "gliner_relations"]
+    assert doc.ents
+    assert {ent.label_ for ent in doc.ents} == {"x"}
+
+
+def test_entities_are_found_before_the_relations_of_a_saved_pipeline(tiny_checkpoint):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("gliner_relations", config={"model": {"source": {"name": str(tiny_checkpoint)}}})
+    with only_wanted(nlp, Wanted(labels=["person"], relations=["met"])):
+        assert nlp.pipe_names == ["gliner_ner", "gliner_relations"]
+
+
 @pytest.mark.parametrize("summary", [False, True])
 def test_a_summary_brings_sentence_boundaries_where_there_are_none(tiny_checkpoint, summary):
     nlp = spacy.blank("en")

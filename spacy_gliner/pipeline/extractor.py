@@ -229,7 +229,8 @@ class Extractor(TrainablePipe):
         """Score Examples with the component's scorer."""
         if self.scorer is None:
             return {}
-        scores: dict[str, Any] = self.scorer(examples, task=self.task, **kwargs)
+        labels = self.task.parse(self.cfg["labels"])
+        scores: dict[str, Any] = self.scorer(examples, task=self.task, labels=labels, **kwargs)
         return scores
 
     def get_loss(self, examples: Iterable[Example], scores: Any) -> tuple[float, Any]:
@@ -261,7 +262,7 @@ class Extractor(TrainablePipe):
 
     def _lessons(self, example: Example) -> Iterator[tuple[Query, list[ScoredSpan]]]:
         """Queries with their gold spans, of an Example that carries this task's gold."""
-        gold = self.task.gold(example)
+        gold = self.task.gold(example, self._labels_for(example.predicted))
         if gold is not None:
             doc = self.task.given(example)
             labels, windows, shim = self._labels_for(doc), self.windows(doc), shim_of(self.model)

@@ -124,7 +124,7 @@ class Entities:
         """The labels of the gold spans."""
         return list(dict.fromkeys(span.label for span in self.gold(example) or ()))
 
-    def gold(self, example: Example) -> list[ScoredSpan] | None:
+    def gold(self, example: Example, labels: Sequence[Label] = ()) -> list[ScoredSpan] | None:
         """The spans of the reference's group, or its entities; None where it has neither."""
         reference = example.reference
         if self.spans_key in reference.spans:

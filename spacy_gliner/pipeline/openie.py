@@ -57,7 +57,7 @@ def make_gliner_openie(
     return make_extractor(
         nlp,
         name,
-        Prompts(spans_key or "gliner_openie"),
+        Prompts(spans_key or name),
         model,
         labels=prompts,
         threshold=threshold,
@@ -120,7 +120,7 @@ class Prompts:
         doc._.gliner_prompts = prompts
         return doc
 
-    def gold(self, example: Example) -> list[ScoredSpan] | None:
+    def gold(self, example: Example, labels: Sequence[Label] = ()) -> list[ScoredSpan] | None:
         """The reference's matches; a prompt without any is one that the text has nothing for."""
         if not list(groups_of(example.reference, "gliner_openie")):  # an empty group is false
             return None

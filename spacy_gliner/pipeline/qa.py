@@ -55,7 +55,7 @@ def make_gliner_qa(
     return make_extractor(
         nlp,
         name,
-        Questions(spans_key or "gliner_answers"),
+        Questions(spans_key or ("gliner_answers" if name == "gliner_qa" else name)),
         model,
         labels=questions,
         threshold=threshold,
@@ -130,7 +130,7 @@ class Questions:
         doc._.gliner_questions = list(questions)
         return doc
 
-    def gold(self, example: Example) -> list[ScoredSpan] | None:
+    def gold(self, example: Example, labels: Sequence[Question] = ()) -> list[ScoredSpan] | None:
         """The reference's answers; a question without any is one that the text does not answer."""
         answers = self._gold_answers(example.reference)
         if answers is None:

@@ -1,5 +1,6 @@
 """Relations: the factory `gliner_relations`, its default config, reading gold relations and writing found ones."""
 
+import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -23,7 +24,10 @@ from .settings import make_extractor, with_shared
 from .windows import Windows
 from .words import WORD
 
+logger = logging.getLogger("spacy_gliner")
+
 INSTRUCTION = tuple(WORD.findall(RELATION_INSTRUCTION))
+LONGEST_HEAD = 200  # characters; such as a URL or a paragraph, which would leave no room for the text
 ENTITY = "entity"  # the label of a gold head or tail that has none
 
 
@@ -73,7 +77,7 @@ def make_gliner_relations(
     return make_extractor(
         nlp,
         name,
-        Relations(spans_key or "gliner_relations", entities_key, tails),
+        Relations(spans_key or name, entities_key, tails),
         model,
         labels=relations,
         threshold=threshold,
@@ -112,8 +116,14 @@ class Relations:
         heads: dict[str, set[str]] = {}
         for entity in self.entities(doc):
             text = head_text(entity)
-            if text and window.start <= entity.start and entity.end <= window.end:
-                heads.setdefault(text, set()).add(entity.label_)
+            if not text or entity.start < window.start or window.end < entity.end:
+                continue
+            if len(text) > LONGEST_HEAD:
+                logger.warning(
+                    "No relations of the entity '%s…': it has more than %d characters.", text[:60], LONGEST_HEAD
+                )
+                continue
+            heads.setdefault(text, set()).add(entity.label_)
         asked = {
             relation_label(relation.name, head): relation_prompt(head, relation.prompt)
             for head, types in heads.items()
@@ -133,26 +143,24 @@ class Relations:
     def annotate(self, doc: Doc, spans: Sequence[ScoredSpan], labels: Sequence[RelationType]) -> None:
         """Write the relations."""
         types = {relation.name: relation for relation in labels}
-        entities = self.entities(doc)
-        tails = [
-            span._replace(start=tail.start, end=tail.end)
-            for span in spans
-            for tail in self._tails(doc, span, types[self.name_of(span.label)], entities)
-        ]
+        entities = self.entities(doc) if spans else []
         mentions: dict[str, list[Span]] = {}
         entities_at: dict[Place, list[Span]] = {}
         for entity in entities:
             mentions.setdefault(head_text(entity), []).append(entity)
             entities_at.setdefault(place(entity), []).append(entity)
-        found = []
-        for span in drop_overlaps_per_label(tails):
+        found: dict[ScoredSpan, Relation] = {}
+        for span in spans:
             name, _, text = span.label.partition(SEPARATOR)
-            there = allowed(entities_at.get((span.start, span.end), ()), types[name].tail)
-            tail = there[0] if there else doc[span.start : span.end]
-            head = nearest(tail, allowed(mentions[text], types[name].head))
-            if head is not None and head_text(tail) != text:
-                found.append(Relation(head, name, tail, span.score))
-        write_relations(doc, self.spans_key, _each_once(found, types))
+            for tail in self._tails(doc, span, types[name], entities):
+                there = allowed(entities_at.get(place(tail), ()), types[name].tail)
+                tail = there[0] if there else tail
+                head = nearest(tail, allowed(mentions[text], types[name].head))
+                if head is not None and head_text(tail) != text:
+                    of_tail = span._replace(start=tail.start, end=tail.end)
+                    found.setdefault(of_tail, Relation(head, name, tail, span.score))
+        kept = [found[span] for span in drop_overlaps_per_label(found)]
+        write_relations(doc, self.spans_key, _each_once(kept, types))
 
     def _tails(self, doc: Doc, span: ScoredSpan, relation: RelationType, entities: Iterable[Span]) -> list[Span]:
         """The tail that a found span stands for: itself or, where only entities may be, the one it shares most with."""
@@ -201,18 +209,20 @@ class Relations:
         doc.set_ents(entities)
         return doc
 
-    def gold(self, example: Example) -> list[ScoredSpan] | None:
-        """The tails of the reference's relations."""
+    def gold(self, example: Example, labels: Sequence[RelationType] = ()) -> list[ScoredSpan] | None:
+        """The tails of the reference's relations; of symmetric ones, both ends."""
         relations = self.gold_relations(example.reference)
         if relations is None:
             return None
-        found = []
+        symmetric = {label.name for label in labels if label.symmetric}
+        found = {}
         for relation in relations:
-            head, tail = aligned_span(example, relation.head), aligned_span(example, relation.tail)
-            if head is not None and tail is not None:
-                label = relation_label(relation.label, head_text(head))
-                found.append(ScoredSpan(tail.start, tail.end, label, 1.0))
-        return found
+            ends = aligned_span(example, relation.head), aligned_span(example, relation.tail)
+            for head, tail in (ends, ends[::-1]) if relation.label in symmetric else (ends,):
+                if head is not None and tail is not None:
+                    label = relation_label(relation.label, head_text(head))
+                    found[ScoredSpan(tail.start, tail.end, label, 1.0)] = None
+        return list(found)
 
     def observe(self, example: Example) -> list[str]:
         """The names of the gold relations."""
@@ -248,14 +258,25 @@ def nearest(tail: Span, mentions: Iterable[Span]) -> Span | None:
 
 def _each_once(relations: Iterable[Relation], types: Mapping[str, RelationType]) -> list[Relation]:
     """Every fact once, as it scored best, and what `symmetric` and `one_tail` leave of them."""
-    kept: dict[tuple[str, ...], Relation] = {}
+    kept: dict[tuple[str, str, str], Relation] = {}
+    taken: set[tuple[str, str]] = set()  # relations with those of their heads that have a tail
     for relation in sorted(relations, key=lambda r: (-(r.score or 0.0), place(r.head), place(r.tail), r.label)):
-        head, tail, type_of = head_text(relation.head), head_text(relation.tail), types[relation.label]
-        ends = tuple(sorted((head, tail))) if type_of.symmetric else (head, tail)
-        if type_of.one_tail and any(key[0] == relation.label and head_text(r.head) == head for key, r in kept.items()):
+        type_of = types[relation.label]
+        fact = fact_of(relation, type_of.symmetric)
+        heads = {(relation.label, head) for head in ((fact[0], fact[2]) if type_of.symmetric else fact[:1])}
+        if fact in kept or (type_of.one_tail and heads & taken):
             continue
-        kept.setdefault((relation.label, *ends), relation)
+        kept[fact] = relation
+        taken |= heads
     return list(kept.values())
+
+
+def fact_of(relation: Relation, symmetric: bool = False) -> tuple[str, str, str]:
+    """The words of head, relation and tail; of a symmetric relation head and tail in alphabetic order."""
+    head, tail = head_text(relation.head), head_text(relation.tail)
+    if symmetric:
+        head, tail = sorted((head, tail))
+    return (head, relation.label, tail)
 
 
 register_extensions()

@@ -71,7 +71,12 @@ def make_gliner_summarizer(
     return make_extractor(
         nlp,
         name,
-        Summary(spans_key or "gliner_summary", whole_sentences, max_sentences, max_words),
+        Summary(
+            spans_key or ("gliner_summary" if name == "gliner_summarizer" else name),
+            whole_sentences,
+            max_sentences,
+            max_words,
+        ),
         model,
         labels=[SUMMARY],
         threshold=threshold,
@@ -138,7 +143,7 @@ class Summary:
         """The predicted Doc: there is nothing to give."""
         return example.predicted
 
-    def gold(self, example: Example) -> list[ScoredSpan] | None:
+    def gold(self, example: Example, labels: Sequence[Label] = ()) -> list[ScoredSpan] | None:
         """The reference's summary."""
         groups = list(groups_of(example.reference, "gliner_summarizer"))
         if not groups:
@@ -155,14 +160,17 @@ class Summary:
 def sentences_of(doc: Doc, scored: Sequence[tuple[Span, float]]) -> list[tuple[Span, float]]:
     """The sentences that spans stand in, with the best score of those.
 
-    A span stands in a sentence when at least half of one lies in the other.
+    A span stands in the sentence that holds most of it, and where at least half of one lies in the other.
     """
-    sentences = []
-    for sentence in doc.sents:
-        scores = [score for span, score in scored if 2 * _shared(span, sentence) >= min(len(span), len(sentence))]
-        if scores:
-            sentences.append((sentence, max(scores)))
-    return sentences
+    sentences = list(doc.sents)
+    best: dict[int, float] = {}
+    for span, score in scored:
+        shared = {row: _shared(span, sentence) for row, sentence in enumerate(sentences)}
+        most = max(shared, key=shared.__getitem__)
+        for row, n_tokens in shared.items():
+            if row == most or 2 * n_tokens >= min(len(span), len(sentences[row])):
+                best[row] = max(score, best.get(row, 0.0))
+    return [(sentences[row], best[row]) for row in sorted(best)]
 
 
 def _shared(a: Span, b: Span) -> int:

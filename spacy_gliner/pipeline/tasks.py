@@ -69,8 +69,8 @@ class Task(Protocol):
         """The predicted Doc with the inputs that the reference gives: questions, heads. Never with results."""
         ...
 
-    def gold(self, example: Example) -> list[ScoredSpan] | None:
-        """What should be found in the predicted Doc; None where the Example does not say."""
+    def gold(self, example: Example, labels: Sequence[Any] = ()) -> list[ScoredSpan] | None:
+        """What should be found in the predicted Doc, of which this is asked; None where the Example does not say."""
         ...
 
     def observe(self, example: Example) -> list[str]:

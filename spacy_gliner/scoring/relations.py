@@ -3,7 +3,7 @@
 A fact is what its words say: mentions with the same words count as one, wherever they stand.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from statistics import fmean
 from typing import Any
 
@@ -11,7 +11,8 @@ from spacy.scorer import PRFScore
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from ..pipeline.relations import Relations, head_text, nearest
+from ..pipeline.relation_types import RelationType
+from ..pipeline.relations import Relations, fact_of, head_text, nearest
 from ..pipeline.results import Relation, get_relations, groups_of, place, relations_in
 from .answers import exact_match, token_f1
 
@@ -24,21 +25,30 @@ def make_relation_scorer() -> Callable[..., dict[str, Any]]:
     return score_relations
 
 
-def score_relations(examples: Iterable[Example], *, task: Relations | None = None, **kwargs: Any) -> dict[str, Any]:
+def score_relations(
+    examples: Iterable[Example],
+    *,
+    task: Relations | None = None,
+    labels: Iterable[RelationType] = (),
+    **kwargs: Any,
+) -> dict[str, Any]:
     """Precision, recall and F1 of the facts of each Doc: a prediction is right if head, relation and tail all are.
 
     task: Says which span group holds the predictions, and which of the reference's the gold; None for all of them.
+    labels: The relations of the component. Of those that are symmetric, head and tail may be exchanged.
     RETURNS: `rel_micro_p`, `rel_micro_r`, `rel_micro_f` over all facts; `rel_macro_p` etc., averaged over the relations
         that occur in gold or prediction; `rel_per_type`. References without annotation are left out, and where none
         has any, all values are None.
     """
     annotated = False
+    symmetric = {label.name for label in labels if label.symmetric}
     per_type: dict[str, PRFScore] = {}
     for example in examples:
         gold = gold_relations(example.reference, task)
         if gold is not None:
             annotated = True
-            count_facts(per_type, facts_of(gold), facts_of(predicted_relations(example.predicted, task)))
+            predicted = predicted_relations(example.predicted, task)
+            count_facts(per_type, facts_of(gold, symmetric), facts_of(predicted, symmetric))
     return relation_report(per_type if annotated else None)
 
 
@@ -76,9 +86,9 @@ def predicted_relations(doc: Doc, task: Relations | None) -> list[Relation]:
     return relations_in(doc.spans[task.spans_key]) if task.spans_key in doc.spans else []
 
 
-def facts_of(relations: Iterable[Relation]) -> set[Fact]:
-    """What relations say, each fact once."""
-    return {(head_text(relation.head), relation.label, head_text(relation.tail)) for relation in relations}
+def facts_of(relations: Iterable[Relation], symmetric: Collection[str] = ()) -> set[Fact]:
+    """What relations say, each fact once; those that are symmetric, whichever way round."""
+    return {fact_of(relation, relation.label in symmetric) for relation in relations}
 
 
 def tail_scores(pairs: Iterable[tuple[str, str]]) -> dict[str, float]:

@@ -27,7 +27,8 @@ class PromptCorpus(RowCorpus):
     Rows are those of `JsonCorpus` and `RelationCorpus`. A prompt asks for all entities of one label ("all person
     mentions") or for the tails of one head ("director of Metropolis"), in wordings of several kinds.
 
-    absent: The share of Examples whose prompt has no match.
+    absent: How often the prompt asks for a label of the source that the row does not have; such rows as have no
+        entities are always asked for one. Prompts for tails always have a match.
 
     The other settings are those of `RowCorpus`.
     """
@@ -45,16 +46,26 @@ class PromptCorpus(RowCorpus):
 
     def check(self, row: Any) -> Row:
         """The row with `tokens`, `spans` and `relations`."""
-        return RelationCorpus.check(RelationCorpus(self.path), {"relations": [], **row})
+        without = isinstance(row, dict) and "relation" not in row
+        return RelationCorpus(self.path).check({"relations": [], **row} if without else row)
 
     def examples(self, nlp: Language, files: Mapping[str, list[Row]], rng: random.Random) -> Iterator[Example]:
-        """The Examples, one prompt each. Rows for which no prompt can be made are left out."""
+        """The Examples, one prompt each. Rows for which no prompt can be made are left out.
+
+        Raises ValueError where that is so for all of them.
+        """
+        n_rows, n_in_vain = sum(map(len, files.values())), 0
         labels = {name: labels_by_source(rows) for name, rows in files.items()}
         for name, row in self.order(files, rng):
             if row["relations"]:
                 prompt, spans = _of_relation(row, rng)
             else:
                 prompt, spans = self._of_entity(row, labels[name][source_of(row)], rng)
+            n_in_vain = 0 if prompt else n_in_vain + 1
+            if n_in_vain > 10 * n_rows:
+                raise ValueError(
+                    f"No prompts can be made from {self.path}: its rows have no entities and no relations."
+                )
             if prompt:
                 predicted, reference = Doc(nlp.vocab, words=row["tokens"]), Doc(nlp.vocab, words=row["tokens"])
                 predicted._.gliner_prompts = [prompt]
@@ -74,11 +85,12 @@ class PromptCorpus(RowCorpus):
 
 def _of_relation(row: Row, rng: random.Random) -> tuple[str, set[tuple[int, int]]]:
     fact = rng.choice(row["relations"])
-    head, name = fact["head"]["text"], fact["relation"]
-    places = {
-        place
-        for other in row["relations"]
-        if (other["head"]["text"], other["relation"]) == (head, name)
-        for place in ((other["tail"]["start"], other["tail"]["end"] + 1),)
-    }
+    head, name = _text(row, fact["head"]), fact["relation"]
+    alike = [other for other in row["relations"] if (_text(row, other["head"]), other["relation"]) == (head, name)]
+    places = {(other["tail"]["start"], other["tail"]["end"] + 1) for other in alike}
+    places |= {(start, end + 1) for other in alike for start, end in other.get("tail_mentions", ())}
     return rng.choice(RELATION_PROMPTS).format(name.removesuffix(" of"), head), places
+
+
+def _text(row: Row, place: Mapping[str, int]) -> str:
+    return " ".join(row["tokens"][place["start"] : place["end"] + 1])

@@ -128,11 +128,65 @@ def test_heads_come_from_the_named_group_alone(make_nlp):
     assert prompts_of(nlp) == {"met <> met"}
 
 
-@pytest.mark.parametrize("text", [TEXT, ""])
-def test_a_missing_group_is_an_error_that_names_it(make_nlp, text):
+def test_a_missing_group_is_an_error_that_names_it(make_nlp):
     nlp = make_nlp(entities_key="heads")
     with pytest.raises(ValueError, match="no span group 'heads'.*before, or set entities_key to null"):
-        nlp(text)
+        nlp(TEXT)
+
+
+def test_where_nothing_is_asked_no_group_is_missed(make_nlp):
+    nlp = make_nlp(entities_key="heads")
+    silent = nlp.make_doc(TEXT)
+    silent._.gliner_relation_labels = []
+    assert facts_of(nlp("")) == facts_of(nlp(silent)) == []
+
+
+def test_a_head_that_would_leave_no_room_for_the_text_is_left_out_and_said(make_nlp, caplog):
+    nlp = make_nlp([("Ada", "met", "Bill", 0.9)])
+    url = "https://" + "x" * 500
+    doc = Doc(nlp.vocab, words=["Ada", "met", "Bill", url])
+    doc.ents = [Span(doc, 0, 1, label="x"), Span(doc, 3, 4, label="x")]
+    assert facts_of(nlp(doc)) == [("Ada", "met", "Bill")]
+    assert "No relations of the entity 'https://xx" in caplog.text
+
+
+def test_a_span_that_can_be_no_tail_takes_no_place_from_another(make_nlp):
+    nlp = make_nlp([("Bill Gates", "met", "Bill Gates and Ada", 0.9), ("Bill Gates", "met", "Ada", 0.8)])
+    doc = Doc(nlp.vocab, words="Bill Gates and Ada met".split())
+    doc.ents = [Span(doc, 0, 2, label="person")]
+    assert facts_of(nlp(doc)) == [("Bill Gates", "met", "Ada")]
+
+
+def test_one_tail_counts_both_ends_of_a_symmetric_relation(make_nlp):
+    facts = [("Ada", "spouse", "Bill", 0.9), ("Bill", "spouse", "Cid", 0.8), ("Cid", "spouse", "Dan", 0.7)]
+    nlp = make_nlp(facts, [{"name": "spouse", "symmetric": True, "one_tail": True}])
+    doc = Doc(nlp.vocab, words=["Ada", "Bill", "Cid", "Dan"])
+    doc.ents = [Span(doc, row, row + 1, label="person") for row in range(4)]
+    assert facts_of(nlp(doc)) == [("Ada", "spouse", "Bill"), ("Cid", "spouse", "Dan")]
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_a_symmetric_relation_is_right_and_learned_whichever_way_round(make_nlp, symmetric):
+    nlp = make_nlp([("Bill", "spouse", "Ada", 0.9)], [{"name": "spouse", "symmetric": symmetric}])
+    predicted, reference = (Doc(nlp.vocab, words=["Ada", "met", "Bill"]) for _ in range(2))
+    predicted.ents = [Span(predicted, row, row + 1, label="person") for row in (0, 2)]
+    reference._.gliner_relations = [Relation(reference[0:1], "spouse", reference[2:3])]
+    pipe = nlp.get_pipe("gliner_relations")
+    example = Example(predicted, reference)
+    gold = pipe.task.gold(example, pipe.task.parse(pipe.cfg["labels"]))
+    assert sorted(span.start for span in gold) == ([0, 2] if symmetric else [2])
+    assert nlp.evaluate([example])["rel_micro_f"] == (1.0 if symmetric else 0.0)
+
+
+def test_a_component_with_a_name_of_its_own_has_a_group_of_its_own(make_nlp, tiny_span_checkpoint):
+    nlp = make_nlp([("Ada", "met", "Bill", 0.9)])
+    source = {"name": str(tiny_span_checkpoint)}
+    nlp.add_pipe("gliner_relations", name="more", config={"relations": ["knows"], "model": {"source": source}})
+    stub_network(nlp, lambda query: find_facts(query, [("Ada", "knows", "Bill", 0.8)]), name="more")
+    doc = Doc(nlp.vocab, words=["Ada", "met", "Bill"])
+    doc.ents = [Span(doc, 0, 1, label="person")]
+    assert facts_of(nlp(doc)) == [("Ada", "knows", "Bill"), ("Ada", "met", "Bill")]
+    assert {"gliner_relations", "more"} <= set(doc.spans)
 
 
 def test_heads_of_white_space_are_not_asked_for(make_nlp):

@@ -230,3 +230,8 @@ def test_training_teaches_that_other_windows_have_nothing(make_nlp):
         (("a", "b", ".", "c", "."), [(0, 3)]),
         (("d", "e", "f", ".", "g"), []),
     ]
+
+
+def test_a_span_counts_for_the_sentence_that_holds_most_of_it():
+    doc = Doc(VOCAB, words=["w"] * 41, sent_starts=[row in (0, 20, 21) for row in range(41)])
+    assert summary([(12, 29, 0.9)], doc, whole_sentences=True, max_sentences=1) == [(0, 20)]

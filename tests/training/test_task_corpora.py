@@ -242,6 +242,22 @@ def test_prompts_may_ask_for_what_is_not_there(write):
     assert "city" in examples[0].predicted._.gliner_prompts[0]
 
 
+def test_prompts_are_made_of_rows_with_one_fact_and_of_all_mentions(write):
+    of_one, of_several = PromptCorpus(write("rows", FACT, {**FACTS, "relations": FACTS["relations"][:1]}), absent=0.0)(
+        NLP
+    )
+    (matches,) = of_one.reference._.gliner_matches.values()
+    assert [match.span.text for match in matches] == ["Ada"]
+    (matches,) = of_several.reference._.gliner_matches.values()
+    assert [match.span.start for match in matches] == [4, 10]
+
+
+def test_rows_of_which_no_prompt_can_be_made_are_an_error(write):
+    path = write("empty", {"tokens": ["it"], "spans": []})
+    with pytest.raises(ValueError, match="No prompts can be made from .*: its rows have no entities and no relations"):
+        next(iter(PromptCorpus(path, weights={"empty": 1.0})(NLP)))
+
+
 # -- mixing
 
 
