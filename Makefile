@@ -3,10 +3,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
-TEXT := assets/macintosh.txt
-LABELS := person,company,product,location,date,award
-RELATIONS := founded by,developer
-QUESTION := Who presented the Macintosh?
+TEXT := assets/microsoft.txt
+LABELS := person,company,product,city,date
+RELATIONS := company > founded by > person,company > headquarters location > city
+QUESTION := When was Microsoft founded?
 
 .PHONY: help run test lint clean
 

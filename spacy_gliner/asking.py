@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -15,7 +16,7 @@ class Wanted:
     """Everything that is to be found. An empty list asks for nothing of its kind."""
 
     labels: list[str] = field(default_factory=list)
-    relations: list[str] = field(default_factory=list)
+    relations: list[Any] = field(default_factory=list)
     questions: list[str] = field(default_factory=list)
     prompts: list[str] = field(default_factory=list)
     summary: bool = False
@@ -43,6 +44,20 @@ class Wanted:
         doc._.gliner_questions = self.questions
         doc._.gliner_prompts = self.prompts
         return doc
+
+
+def parse_relation(text: str) -> Any:
+    """A relation from a name, or from "company > founded by > person", which says between which entities it stands.
+
+    Raises ValueError for any other number of ">".
+    """
+    sides = [side.strip() for side in text.split(">")]
+    if len(sides) == 1:
+        return text
+    if len(sides) != 3:
+        raise ValueError(f"Write a relation as 'founded by' or 'company > founded by > person', got '{text}'.")
+    head, name, tail = sides
+    return {"name": name} | {side: [label] for side, label in (("head", head), ("tail", tail)) if label}
 
 
 @contextmanager

@@ -20,7 +20,7 @@ import typer
 from spacy.cli import app as spacy_app
 from spacy.language import Language
 
-from .asking import Wanted, only_wanted
+from .asking import Wanted, only_wanted, parse_relation
 from .display import one_line, print_evaluation, print_html, print_jsonl, print_scores, print_table
 from .evaluation import average, benchmark, gliner_pipes, using_threshold
 from .evaluation_tasks import evaluate, kind_of, to_json
@@ -62,7 +62,11 @@ def extract(
     ] = None,
     relations: Annotated[
         list[str] | None,
-        typer.Option("--relations", "-r", help="Relations between the entities, separated by commas; may be repeated."),
+        typer.Option(
+            "--relations",
+            "-r",
+            help="Relations such as 'founded by' or 'company > founded by > person', separated by commas.",
+        ),
     ] = None,
     questions: Annotated[
         list[str] | None, typer.Option("--question", "-q", help="A question; may be repeated.")
@@ -82,7 +86,11 @@ def extract(
     """
     with one_line_errors():
         wanted = Wanted(
-            split_labels(labels or []), split_labels(relations or []), questions or [], prompts or [], summary
+            split_labels(labels or []),
+            list(map(parse_relation, split_labels(relations or []))),
+            questions or [],
+            prompts or [],
+            summary,
         )
         if not wanted.factories() and not is_pipeline(model):
             raise ValueError("No labels. Say what to look for, for example: --labels person,company")

@@ -6,7 +6,7 @@ import pytest
 import spacy
 from typer.testing import CliRunner
 
-from spacy_gliner.asking import Wanted, only_wanted
+from spacy_gliner.asking import Wanted, only_wanted, parse_relation
 from spacy_gliner.cli import app
 from spacy_gliner.display_tasks import print_results
 from spacy_gliner.pipeline.extensions import register_extensions
@@ -55,6 +55,21 @@ def test_a_question_without_answers_is_shown_with_none(capsys):
     doc._.gliner_answers = {"Who?": []}
     print_results(doc)
     assert capsys.readouterr().out.split() == ["Who?", "–"]
+
+
+def test_a_relation_may_name_the_entities_at_its_ends(tiny_checkpoint):
+    assert parse_relation("founded by") == "founded by"
+    assert parse_relation("company > founded by > person") == {
+        "name": "founded by",
+        "head": ["company"],
+        "tail": ["person"],
+    }
+    assert parse_relation("company > founded by >") == {"name": "founded by", "head": ["company"]}
+    result = run(TEXT, *ENTITIES, "-r", "person > met", "--model", tiny_checkpoint)
+    assert result.exit_code == 1
+    assert "'company > founded by > person', got 'person > met'" in " ".join(result.output.split())
+    relations = found(*ENTITIES, "-r", "person > met > city", model=tiny_checkpoint)["relations"]
+    assert all((r["head"]["label"], r["tail"]["label"]) == ("person", "city") for r in relations)
 
 
 def test_relations_without_entities_say_what_is_missing(tiny_checkpoint):

@@ -32,7 +32,7 @@ INSTRUCTION = tuple(WORD.findall(SUMMARY_INSTRUCTION))
         {
             "threshold": 0.1,
             "whole_sentences": True,
-            "max_sentences": None,
+            "max_sentences": 3,
             "max_words": None,
             "scorer": {"@scorers": "spacy_gliner.summary_scorer.v1"},
         }
