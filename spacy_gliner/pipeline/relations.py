@@ -215,7 +215,7 @@ class Relations:
         if relations is None:
             return None
         symmetric = {label.name for label in labels if label.symmetric}
-        found = {}
+        found: dict[ScoredSpan, None] = {}
         for relation in relations:
             ends = aligned_span(example, relation.head), aligned_span(example, relation.tail)
             for head, tail in (ends, ends[::-1]) if relation.label in symmetric else (ends,):
