@@ -102,7 +102,7 @@ def extract(
         if not wanted.factories():
             PRINTERS[layout](nlp.pipe(docs))
             return
-        with only_wanted(nlp, wanted), using_threshold(nlp, threshold):
+        with using_threshold(nlp, threshold), only_wanted(nlp, wanted):
             PRINTERS[layout](nlp.pipe(map(wanted.ask, docs)))
 
 

@@ -111,7 +111,8 @@ def test_a_saved_pipeline_looks_for_its_own_labels_unless_told_otherwise(tiny_ch
 def test_a_saved_pipeline_without_our_component_is_an_error(tmp_path):
     spacy.blank("en").to_disk(tmp_path)
     result = run("extract", TEXT, "--labels", "person", "--model", tmp_path)
-    assert (result.exit_code, result.stderr) == (1, f"Error: The pipeline {tmp_path} has no gliner_ner component.\n")
+    expected = "Error: The pipeline has no component of spacy-gliner with a network of its own.\n"
+    assert (result.exit_code, result.stderr) == (1, expected)
 
 
 def test_html_is_a_page_with_the_entities(tiny_checkpoint):

@@ -100,7 +100,7 @@ OPENIE = Kit(
     "gliner_matches",
     {"any person :": [], "towns": []},
 )
-SUMMARIZER = Kit("gliner_summarizer", "", [], [], "", "gliner_summary", [])
+SUMMARIZER = Kit("gliner_summarizer", "", [], [], "", "gliner_summary", [], {"max_sentences": None})
 
 KITS = [RELATIONS, QA, OPENIE, SUMMARIZER]
 ASKING = [RELATIONS, QA, OPENIE]
