@@ -1,5 +1,6 @@
 """Fixtures that every directory uses. All of them are built here, from random numbers: nothing is downloaded."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,18 @@ def any_checkpoint(request) -> Path:
 def tiny_backbone(tmp_path_factory) -> Path:
     """The folder of a BERT with its tokenizer, to put new heads on."""
     return save_tiny_backbone(tmp_path_factory.mktemp("backbone"))
+
+
+@pytest.fixture
+def write(tmp_path):
+    """A function that writes a file of JSON lines."""
+
+    def write(name, *rows):
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text("\n".join(map(json.dumps, rows)), encoding="utf8")
+        return path
+
+    return write
 
 
 @pytest.fixture

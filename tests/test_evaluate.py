@@ -52,18 +52,6 @@ ENTITIES = {"tokens": ["Ada", "met", "Bill", "Gates"], "spans": [[0, 0, "person"
 
 
 @pytest.fixture
-def write(tmp_path):
-    """A function that writes a file of rows."""
-
-    def write(name, *rows):
-        path = tmp_path / f"{name}.jsonl"
-        path.write_text("\n".join(map(json.dumps, rows)), encoding="utf8")
-        return path
-
-    return write
-
-
-@pytest.fixture
 def nlp(make_nlp):
     """A pipeline with a tiny random network."""
     return make_nlp(labels=[])

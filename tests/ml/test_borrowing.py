@@ -16,7 +16,7 @@ from spacy_gliner.ml.sources import FromComponent
 from spacy_gliner.pipeline.results import Relation
 from spacy_gliner.training.optimizers import AdamW
 
-from ..pipeline.components import LANGUAGE, QA, assert_same_groups, groups
+from ..pipeline.components import LANGUAGE, QA, TRAVELS, assert_same_groups, groups
 from ..pipeline.helpers import TEXTS, at_most
 
 TEXT = "Bill Gates founded Microsoft in Seattle."
@@ -128,20 +128,7 @@ def test_the_weights_are_written_once(make_nlp, tmp_path):
     assert len(make_nlp(BORROWERS).to_bytes()) < len(make_nlp([]).to_bytes()) + 20_000
 
 
-def through_disk(nlp, folder):
-    nlp.to_disk(folder)
-    return spacy.load(folder)
-
-
-def through_bytes(nlp, folder):
-    return spacy.blank(LANGUAGE, config=nlp.config).from_bytes(nlp.to_bytes())
-
-
-def through_pickle(nlp, folder):
-    return pickle.loads(pickle.dumps(nlp))
-
-
-@pytest.mark.parametrize("travel", [through_disk, through_bytes, through_pickle, lambda nlp, _: copy.deepcopy(nlp)])
+@pytest.mark.parametrize("travel", TRAVELS)
 @pytest.mark.parametrize("first", [True, False])
 def test_a_pipeline_finds_the_same_after_it_travelled_with_one_network(make_nlp, tmp_path, travel, first):
     nlp = make_nlp(("gliner_qa", "gliner_openie"), first=first)

@@ -1,5 +1,7 @@
 """What relations, answers, matches and summaries have in common for tests: a small configuration of each."""
 
+import copy
+import pickle
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -131,3 +133,20 @@ def assert_same_groups(docs: Iterable[Doc], others: Iterable[Doc]) -> None:
 def bounds(spans: Iterable[Span]) -> list[tuple[int, int, str]]:
     """Where spans stand, with their labels."""
     return [(span.start, span.end, span.label_) for span in spans]
+
+
+def through_disk(nlp, folder):
+    nlp.to_disk(folder)
+    return spacy.load(folder)
+
+
+def through_bytes(nlp, folder):
+    return spacy.blank(LANGUAGE, config=nlp.config).from_bytes(nlp.to_bytes())
+
+
+def through_pickle(nlp, folder):
+    return pickle.loads(pickle.dumps(nlp))
+
+
+# The ways in which a pipeline goes elsewhere.
+TRAVELS = [through_disk, through_bytes, through_pickle, lambda nlp, _: copy.deepcopy(nlp)]

@@ -1,6 +1,5 @@
 """What relations, answers, matches and summaries share: streams, odd and long Docs, what is asked, what survives."""
 
-import copy
 import pickle
 import random
 
@@ -19,12 +18,14 @@ from .components import (
     OPENIE,
     QA,
     SUMMARIZER,
+    TRAVELS,
     assert_same_groups,
     bounds,
     each,
     each_asking,
     groups,
     nearly,
+    through_disk,
 )
 from .helpers import TEXTS, at_most, find_planted, stub_network
 
@@ -256,21 +257,8 @@ def test_the_span_group_can_have_another_name(kit, tiny_checkpoint):
 # -- what survives
 
 
-def through_disk(nlp, folder):
-    nlp.to_disk(folder)
-    return spacy.load(folder)
-
-
-def through_bytes(nlp, folder):
-    return spacy.blank(LANGUAGE, config=nlp.config).from_bytes(nlp.to_bytes())
-
-
-def through_pickle(nlp, folder):
-    return pickle.loads(pickle.dumps(nlp))
-
-
 @each
-@pytest.mark.parametrize("travel", [through_disk, through_bytes, through_pickle, lambda nlp, _: copy.deepcopy(nlp)])
+@pytest.mark.parametrize("travel", TRAVELS)
 def test_a_pipeline_finds_the_same_after_it_travelled(kit, tiny_checkpoint, tmp_path, travel):
     nlp = kit.nlp(tiny_checkpoint, threshold=0.3, label_thresholds=[["x", 0.5]])
     again = travel(nlp, tmp_path / "pipeline")

@@ -1,6 +1,5 @@
 """Reading relations, questions, summaries and prompts; and several corpora as one."""
 
-import json
 from collections import Counter
 from itertools import islice
 
@@ -69,18 +68,6 @@ PAPER = {
     "labels": [0, 1, 0],
     "summary": "Numbers add up.",
 }
-
-
-@pytest.fixture
-def write(tmp_path):
-    """A function that writes rows into a file of the folder."""
-
-    def write(name, *rows):
-        path = tmp_path / f"{name}.jsonl"
-        path.write_text("\n".join(map(json.dumps, rows)), encoding="utf8")
-        return path
-
-    return write
 
 
 def facts(example):
