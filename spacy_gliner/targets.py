@@ -10,25 +10,29 @@ import torch
 from torch import Tensor
 
 from .decoding import valid_spans
-from .types import Logits, Query, ScoredSpan, SpanLogits, TokenLogits
+from .types import Lesson, Logits, SpanLogits, TokenLogits
 
 IGNORE = -1.0
 
 
 @singledispatch
-def make_targets(logits: Logits, queries: Sequence[Query], gold: Sequence[Sequence[ScoredSpan]]) -> Tensor:
+def make_targets(logits: Logits, lessons: Sequence[Lesson]) -> Tensor:
     """A tensor of the logits' shape: 1 for what is gold, 0 for what is not, `IGNORE` for what means nothing.
 
-    Gold of labels that the query does not ask for is left out, as are spans wider than span logits can name.
+    Missing words, and spans that have one and are not gold, are ignored too. Gold of labels that the query does not ask
+    for is left out, as are spans wider than span logits can name.
     """
     raise TypeError(f"Can't make targets for {type(logits).__name__}; expected SpanLogits or TokenLogits.")
 
 
 @make_targets.register
-def _(logits: SpanLogits, queries: Sequence[Query], gold: Sequence[Sequence[ScoredSpan]]) -> Tensor:
+def _(logits: SpanLogits, lessons: Sequence[Lesson]) -> Tensor:
     target = torch.zeros(logits.scores.shape)
-    for query, block, spans in zip(queries, logits.per_query(target), gold, strict=True):
+    for (query, spans, missing), block in zip(lessons, logits.per_query(target), strict=True):
         block[~valid_spans(len(query.words), logits.width)] = IGNORE
+        for word in missing:
+            for width in range(1, logits.width + 1):
+                block[max(word - width + 1, 0) : word + 1, width - 1] = IGNORE
         rows = {label: row for row, label in enumerate(query.labels)}
         for span in spans:
             if span.label in rows and span.end - span.start <= logits.width:
@@ -37,9 +41,10 @@ def _(logits: SpanLogits, queries: Sequence[Query], gold: Sequence[Sequence[Scor
 
 
 @make_targets.register
-def _(logits: TokenLogits, queries: Sequence[Query], gold: Sequence[Sequence[ScoredSpan]]) -> Tensor:
+def _(logits: TokenLogits, lessons: Sequence[Lesson]) -> Tensor:
     target = torch.zeros(logits.scores.shape)
-    for query, block, spans in zip(queries, logits.per_query(target), gold, strict=True):
+    for (query, spans, missing), block in zip(lessons, logits.per_query(target), strict=True):
+        block[list(missing)] = IGNORE
         rows = {label: row for row, label in enumerate(query.labels)}
         for span in spans:
             if span.label in rows:

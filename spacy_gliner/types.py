@@ -48,6 +48,19 @@ class ScoredSpan(NamedTuple):
     score: float
 
 
+class Lesson(NamedTuple):
+    """A query with what should be found, to learn from.
+
+    gold: The spans, in words of the query.
+    missing: Words of which nobody knows what they are (an annotation that has gaps): nothing is learned of them, nor of
+        spans with one of them that are not gold.
+    """
+
+    query: Query
+    gold: list[ScoredSpan]
+    missing: tuple[int, ...] = ()
+
+
 @dataclass(frozen=True)
 class Batch:
     """Queries as numbers, in the layout `<prefix> (marker label)* separator instruction words <suffix>`.

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from spacy_gliner.decoding import candidates, drop_overlaps, valid_spans
 from spacy_gliner.targets import IGNORE, make_targets
-from spacy_gliner.types import Query, ScoredSpan, SpanLogits, TokenLogits
+from spacy_gliner.types import Lesson, Query, ScoredSpan, SpanLogits, TokenLogits
 
 LABELS = ("person", "company", "city")
 WIDTH = 4
@@ -29,6 +29,10 @@ def token_logits(asked, span_score="minimum"):
 
 def lengths(asked):
     return [len(query.words) for query in asked], [len(query.labels) for query in asked]
+
+
+def lessons(asked, gold):
+    return [Lesson(query, spans) for query, spans in zip(asked, gold, strict=True)]
 
 
 def certain(logits, target):
@@ -63,7 +67,7 @@ def pairs(n_words):
 def test_decoding_inverts_the_targets_of_a_token_head(case, span_score):
     asked, gold = case
     logits = token_logits(asked, span_score)
-    found = candidates(certain(logits, make_targets(logits, asked, gold)), asked)
+    found = candidates(certain(logits, make_targets(logits, lessons(asked, gold))), asked)
     for spans, expected in zip(found, gold, strict=True):
         kept = [span for label in LABELS for span in drop_overlaps(span for span in spans if span.label == label)]
         assert sorted(kept) == expected
@@ -73,7 +77,7 @@ def test_decoding_inverts_the_targets_of_a_token_head(case, span_score):
 def test_decoding_inverts_the_targets_of_a_span_head(case):
     asked, gold = case
     logits = span_logits(asked)
-    found = candidates(certain(logits, make_targets(logits, asked, gold)), asked)
+    found = candidates(certain(logits, make_targets(logits, lessons(asked, gold))), asked)
     for spans, expected in zip(found, gold, strict=True):
         assert sorted(spans) == [span for span in expected if span.end - span.start <= WIDTH]
 
@@ -82,16 +86,16 @@ def test_decoding_inverts_the_targets_of_a_span_head(case):
 def test_targets_mean_nothing_exactly_where_spans_pass_the_end(case):
     asked, gold = case
     logits = span_logits(asked)
-    for query, block in zip(asked, logits.per_query(make_targets(logits, asked, gold)), strict=True):
+    for query, block in zip(asked, logits.per_query(make_targets(logits, lessons(asked, gold))), strict=True):
         ignored = ~valid_spans(len(query.words), WIDTH)[:, :, None].expand(block.shape)
         assert torch.equal(block == IGNORE, ignored)
 
 
 def test_targets_of_a_small_text():
     asked, gold = [query_of(3, ["city", "person"])], [[ScoredSpan(1, 3, "person", 1.0)]]
-    (block,) = span_logits(asked, 2).per_query(make_targets(span_logits(asked, 2), asked, gold))
+    (block,) = span_logits(asked, 2).per_query(make_targets(span_logits(asked, 2), lessons(asked, gold)))
     assert block.tolist() == [[[0, 0], [0, 0]], [[0, 0], [0, 1]], [[0, 0], [-1, -1]]]
-    (block,) = token_logits(asked).per_query(make_targets(token_logits(asked), asked, gold))
+    (block,) = token_logits(asked).per_query(make_targets(token_logits(asked), lessons(asked, gold)))
     assert block[:, 0].eq(0).all()
     assert block[:, 1].tolist() == [[0, 0, 0], [1, 0, 1], [0, 1, 1]]
 
@@ -100,25 +104,37 @@ def test_targets_of_a_small_text():
 def test_gold_of_labels_that_are_not_asked_is_left_out(make_logits):
     asked = [query_of(3, ["city"])]
     logits = make_logits(asked)
-    target = make_targets(logits, asked, [[ScoredSpan(0, 1, "person", 1.0)]])
-    assert torch.equal(target, make_targets(logits, asked, [[]]))
+    target = make_targets(logits, lessons(asked, [[ScoredSpan(0, 1, "person", 1.0)]]))
+    assert torch.equal(target, make_targets(logits, lessons(asked, [[]])))
     assert not (target > 0).any()
 
 
 def test_spans_that_are_too_wide_are_left_out():
     asked = [query_of(6, ["city"])]
     logits = span_logits(asked)
-    target = make_targets(logits, asked, [[ScoredSpan(0, WIDTH + 1, "city", 1.0)]])
-    assert torch.equal(target, make_targets(logits, asked, [[]]))
+    target = make_targets(logits, lessons(asked, [[ScoredSpan(0, WIDTH + 1, "city", 1.0)]]))
+    assert torch.equal(target, make_targets(logits, lessons(asked, [[]])))
 
 
 @pytest.mark.parametrize("make_logits", [span_logits, token_logits])
 def test_there_must_be_gold_for_every_query(make_logits):
     asked = [query_of(3), query_of(2)]
     with pytest.raises(ValueError):
-        make_targets(make_logits(asked), asked, [[]])
+        make_targets(make_logits(asked), lessons(asked, [[]]))
 
 
 def test_other_logits_are_a_type_error():
     with pytest.raises(TypeError, match="Can't make targets for Tensor"):
-        make_targets(torch.zeros(3), [], [])
+        make_targets(torch.zeros(3), [])
+
+
+def test_nothing_is_learned_of_missing_words_but_what_is_gold():
+    query = query_of(4, ["person"])
+    lesson = Lesson(query, [ScoredSpan(1, 3, "person", 1.0)], missing=(0, 2))
+    (tokens,) = token_logits([query]).per_query(make_targets(token_logits([query]), [lesson]))
+    assert (tokens[0] == IGNORE).all()
+    assert (tokens[3] == 0).all()
+    assert tokens[1, 0].tolist() == [1, 0, 1]
+    assert tokens[2, 0].tolist() == [IGNORE, 1, 1]
+    (spans,) = span_logits([query], 2).per_query(make_targets(span_logits([query], 2), [lesson]))
+    assert spans[:, :, 0].tolist() == [[IGNORE, IGNORE], [0, 1], [IGNORE, IGNORE], [0, IGNORE]]

@@ -3,23 +3,33 @@
 from collections.abc import Callable
 from typing import Any
 
-from thinc.api import Model
+from thinc.api import Model, Shim
 
 from ..batching import collate
 from ..types import Logits, Query
 from .borrowing import BorrowingShim, Find
+from .parameters import Freeze
 from .shim import GlinerShim
 from .sources import FromComponent, Source
 
 GlinerModel = Model[list[Query], Logits]
 
 
-def build_gliner(source: Source) -> GlinerModel:
+def build_gliner(source: Source, freeze: Freeze = "nothing", mixed_precision: bool = False) -> GlinerModel:
     """A GLiNER network: `spacy_gliner.GLiNER.v1`. Reads no weights; `initialize`, a prediction or saving will.
 
-    source: Where the network comes from. Its shape comes with it, so there are no other settings.
+    source: Where the network comes from. Its shape comes with it.
+    freeze: What training leaves as it is: "nothing", the "embeddings" of the backbone, the whole "backbone", or a
+        number: the embeddings and so many of the lowest layers.
+    mixed_precision: Whether matrices are multiplied in bfloat16 in training; weights and steps stay in float32.
+
+    Of a network that is borrowed, the owner decides.
     """
-    shim = BorrowingShim(source.component) if isinstance(source, FromComponent) else GlinerShim(source)
+    shim: Shim
+    if isinstance(source, FromComponent):
+        shim = BorrowingShim(source.component)
+    else:
+        shim = GlinerShim(source, freeze=freeze, mixed_precision=mixed_precision)
     return Model("gliner", forward, init=init, shims=[shim])
 
 

@@ -10,6 +10,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from typing import Any
 
 import srsly
@@ -22,6 +23,7 @@ from ..batching import PieceTokenizer
 from ..nn.network import Network, NetworkConfig
 from ..types import Batch, Logits
 from .checkpoints import Checkpoint
+from .parameters import Freeze, freeze_weights, parameter_groups
 from .sources import Source
 from .weights import network_weights, trained_network
 
@@ -44,12 +46,18 @@ class GlinerShim(Shim):
 
     source: Loads them when they are first needed.
     device: "auto" for the device of thinc's current ops, or a torch device.
+    freeze: What training leaves as it is; see `parameters`.
+    mixed_precision: Whether training multiplies matrices in bfloat16.
     """
 
-    def __init__(self, source: Source, device: str = "auto") -> None:
+    def __init__(
+        self, source: Source, device: str = "auto", freeze: Freeze = "nothing", mixed_precision: bool = False
+    ) -> None:
         super().__init__(None)
         self.source = source
         self.device_name = device
+        self.freeze = freeze
+        self.mixed_precision = mixed_precision
         self._tokenizer: PieceTokenizer | None = None
         self._owned = False
         _shims.add(self)
@@ -117,6 +125,8 @@ class GlinerShim(Shim):
         if not self._owned:
             self._model = copy.deepcopy(self.network)
             self._owned = True
+        if self._optimizer is None:
+            freeze_weights(self.network, self.freeze)
 
     def __call__(self, inputs: Batch, is_train: bool) -> tuple[Logits, Callable[[Tensor], None]]:
         """Batch -> Logits, with a callback that takes the gradient of their scores."""
@@ -130,9 +140,11 @@ class GlinerShim(Shim):
         self.own()
         self.network.train()
         try:
-            logits = self.network(inputs.to(self.device))
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed_precision):
+                logits = self.network(inputs.to(self.device))
         finally:
             self.network.eval()
+        logits = replace(logits, scores=logits.scores.float())
 
         def backprop(d_scores: Tensor) -> None:
             logits.scores.backward(d_scores.to(logits.scores))
@@ -148,7 +160,7 @@ class GlinerShim(Shim):
         if self._model is None or all(parameter.grad is None for parameter in self._model.parameters()):
             return
         if self._optimizer is None:
-            self._optimizer = torch.optim.AdamW(_parameter_groups(self._model))
+            self._optimizer = torch.optim.AdamW(parameter_groups(self._model, getattr(optimizer, "layer_decay", 1.0)))
             if optimizer.learn_rate > HIGH_RATE:
                 logger.warning(
                     "A learning rate of %s soon ruins a pretrained network. Use spacy_gliner.AdamW.v1, or one of about "
@@ -157,7 +169,7 @@ class GlinerShim(Shim):
                 )
         for group in self._optimizer.param_groups:
             rate = optimizer.learn_rate
-            group["lr"] = rate if group["backbone"] else getattr(optimizer, "head_learn_rate", rate)
+            group["lr"] = group["scale"] * (rate if group["backbone"] else getattr(optimizer, "head_learn_rate", rate))
             group["weight_decay"] = optimizer.L2 if group["decay"] else 0.0
             group["betas"], group["eps"] = (optimizer.b1, optimizer.b2), optimizer.eps
         if optimizer.grad_clip:
@@ -200,8 +212,8 @@ class GlinerShim(Shim):
         return Checkpoint(self.network, self.tokenizer)
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {"source": self.source, "device_name": self.device_name, "id": self.id, "cfg": self.cfg}
-        return state | {"data": self.to_bytes()}
+        kept = ("source", "device_name", "freeze", "mixed_precision", "id", "cfg")
+        return {name: getattr(self, name) for name in kept} | {"data": self.to_bytes()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         data = state.pop("data")
@@ -212,14 +224,6 @@ class GlinerShim(Shim):
 
 def _no_backprop(d_scores: Tensor) -> None:
     raise RuntimeError("These logits came from a prediction; use Model.begin_update to get a gradient.")
-
-
-def _parameter_groups(network: Network) -> list[dict[str, Any]]:
-    groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
-        key = (name.startswith("encoder.transformer."), parameter.ndim > 1)
-        groups.setdefault(key, []).append(parameter)
-    return [{"params": params, "backbone": backbone, "decay": decay} for (backbone, decay), params in groups.items()]
 
 
 # Worker processes: weights are read before the fork, so that they are read once; and a child computes in one thread,

@@ -1,7 +1,7 @@
 """From the tokens of a reference to those of the predicted Doc."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from spacy.tokens import Span
 from spacy.training import Example
@@ -20,6 +20,13 @@ def aligned_spans(example: Example, spans: Sequence[Span]) -> list[Span]:
             example.reference.text[:60],
         )
     return aligned
+
+
+def missing_tokens(example: Example, spans: Iterable[Span], unknown: Iterable[int] = ()) -> set[int]:
+    """Tokens of the predicted Doc that overlap unknown ones of the reference, or gold spans that don't align."""
+    broken = [span for span in spans if not example.get_aligned_spans_y2x([span], allow_overlap=True)]
+    tokens = {*unknown, *(token for span in broken for token in range(span.start, span.end))}
+    return {row for token in tokens for row in example.alignment.y2x[token]}
 
 
 def aligned_span(example: Example, span: Span) -> Span | None:

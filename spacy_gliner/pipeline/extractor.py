@@ -22,17 +22,15 @@ from ..ml.architectures import GlinerModel, set_device, shim_of
 from ..ml.checkpoints import write_checkpoint
 from ..ml.folders import whole_or_nothing
 from ..targets import make_targets
-from ..types import Query, ScoredSpan
+from ..types import Lesson, Query, ScoredSpan
 from .labels import Labels, parse_device, parse_threshold, parse_thresholds
+from .lessons import SampleLabels, Teacher
 from .parts import Part, parts
 from .tasks import Task
-from .training_queries import training_queries
 from .windows import Finding, Windows, merge, word_ranges, word_tokens
 
 # So many different sets of labels are parsed only once.
 REMEMBERED = 1000
-
-SampleLabels = Callable[[Sequence[str], Sequence[str], random.Random], list[str]]
 
 
 class Extractor(TrainablePipe):
@@ -80,10 +78,9 @@ class Extractor(TrainablePipe):
         self.task = task
         self.windows = windows
         self.max_pieces = max_pieces
-        self.sample_labels = sample_labels
+        self.teacher = Teacher(sample_labels)
         self.loss = loss
         self.scorer = scorer
-        self.rng = random.Random(0)
         self._parsed: dict[str, list[Any]] = {}
         self.cfg: dict[str, Any] = {
             "labels": [label.unparse() for label in task.parse(labels)],
@@ -198,17 +195,21 @@ class Extractor(TrainablePipe):
         losses.setdefault(self.name, 0.0)
         examples = list(examples)
         validate_examples(examples, "Extractor.update")
-        asked = [pair for example in examples for pair in self._lessons(example)]
-        if not asked:
+        learned = self.lessons(examples)
+        if not learned:
             return losses
-        queries, gold = [query for query, _ in asked], [spans for _, spans in asked]
-        logits, backprop = self.model.begin_update(queries)
-        loss, d_scores = loss_and_gradient(logits.scores, make_targets(logits, queries, gold), self.loss)
+        logits, backprop = self.model.begin_update([lesson.query for lesson in learned])
+        loss, d_scores = loss_and_gradient(logits.scores, make_targets(logits, learned), self.loss)
         backprop(replace(logits, scores=d_scores))
         if sgd:
             self.finish_update(sgd)
         losses[self.name] += loss
         return losses
+
+    def lessons(self, examples: Sequence[Example]) -> list[Lesson]:
+        """What is to be learned of those Examples that carry this task's gold: what was drawn, with its gold."""
+        shim = shim_of(self.model)
+        return list(self.teacher.lessons(examples, self.task, self._labels_for, self.windows, shim))
 
     def initialize(
         self,
@@ -219,7 +220,7 @@ class Extractor(TrainablePipe):
     ) -> None:
         """Load the weights from the source. Without configured labels, take `labels` or those of the examples."""
         validate_get_examples(get_examples, "Extractor.initialize")
-        self.rng.seed(random.getrandbits(32))  # spaCy has seeded the global generator
+        self.teacher.rng.seed(random.getrandbits(32))  # spaCy has seeded the global generator
         if not self.cfg["labels"]:
             observed = self.task.parse(labels or self._observed_labels(get_examples))
             self.cfg["labels"] = [label.unparse() for label in observed]
@@ -260,24 +261,16 @@ class Extractor(TrainablePipe):
             asked = [(place, self.task.asks(doc, window, labels)) for place, window in windows]
             yield from parts(row, doc, words, asked, shim_of(self.model))
 
-    def _lessons(self, example: Example) -> Iterator[tuple[Query, list[ScoredSpan]]]:
-        """Queries with their gold spans, of an Example that carries this task's gold."""
-        gold = self.task.gold(example, self._labels_for(example.predicted))
-        if gold is not None:
-            doc = self.task.given(example)
-            labels, windows, shim = self._labels_for(doc), self.windows(doc), shim_of(self.model)
-            yield from training_queries(doc, gold, labels, self.task, windows, self._sample, shim)
-
-    def _sample(self, gold: Sequence[str], pool: Sequence[str]) -> list[str]:
-        return self.sample_labels(gold, pool, self.rng)
-
     def _own_labels(self, doc: Doc) -> Any:
         """What the Doc itself asks for; None where it leaves that to the component."""
         return doc._.get(self.task.input) if self.task.input else None
 
-    def _labels_for(self, doc: Doc) -> list[Any]:
-        """What the Doc asks for, each as the component describes it where the Doc only names it; or the component's."""
-        own = self._own_labels(doc)
+    def _labels_for(self, doc: Doc, others: Sequence[str] | None = None) -> list[Any]:
+        """What the Doc asks for, each as the component describes it where the Doc only names it; or the component's.
+
+        others: Labels to ask for in place of those.
+        """
+        own = self._own_labels(doc) if others is None else list(others)
         key = repr((self.cfg["labels"], own))
         if key not in self._parsed:
             if len(self._parsed) >= REMEMBERED:

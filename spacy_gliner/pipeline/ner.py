@@ -12,13 +12,15 @@ from ..decoding import drop_overlaps
 from ..losses import Loss
 from ..ml.architectures import GlinerModel
 from ..types import Query, ScoredSpan
-from .alignment import aligned_spans
+from .alignment import aligned_spans, missing_tokens
 from .extensions import register_extensions
-from .extractor import Extractor, SampleLabels
+from .extractor import Extractor
 from .labels import Label, Labels, parse_labels
+from .lessons import SampleLabels
 from .settings import make_extractor, with_shared
 from .windows import Windows
 
+MISSING = 0  # the `ent_iob` of a token without annotation
 BLOCKED = 3  # the `ent_iob` of a token that begins an entity; without a type, of one that must not be in any
 
 
@@ -126,15 +128,19 @@ class Entities:
 
     def gold(self, example: Example, labels: Sequence[Label] = ()) -> list[ScoredSpan] | None:
         """The spans of the reference's group, or its entities; None where it has neither."""
-        reference = example.reference
-        if self.spans_key in reference.spans:
-            spans = list(reference.spans[self.spans_key])
-        elif reference.has_annotation("ENT_IOB"):
-            spans = list(reference.ents)
-        else:
+        spans = self._gold_spans(example.reference)
+        if spans is None:
             return None
         aligned = aligned_spans(example, spans)
         return [ScoredSpan(span.start, span.end, span.label_, 1.0) for span in aligned]
+
+    def missing(self, example: Example) -> set[int]:
+        """Tokens whose annotation is missing beside others' (`Doc.set_ents`), or whose entity can't be aligned."""
+        reference = example.reference
+        unknown = {token.i for token in reference if token.ent_iob == MISSING}
+        if len(unknown) == len(reference):
+            unknown = set()
+        return missing_tokens(example, self._gold_spans(reference) or (), unknown)
 
     def annotate(self, doc: Doc, spans: Sequence[ScoredSpan], labels: Sequence[Label] = ()) -> None:
         """Write the span group and, if so configured, entities that clash with no others."""
@@ -143,6 +149,11 @@ class Entities:
         doc.spans[self.spans_key] = SpanGroup(doc, name=self.spans_key, attrs=attrs, spans=group)
         if self.annotate_ents:
             self._annotate_ents(doc, spans)
+
+    def _gold_spans(self, reference: Doc) -> list[Span] | None:
+        if self.spans_key in reference.spans:
+            return list(reference.spans[self.spans_key])
+        return list(reference.ents) if reference.has_annotation("ENT_IOB") else None
 
     def _annotate_ents(self, doc: Doc, spans: Sequence[ScoredSpan]) -> None:
         """Bring new entities together with those that are there. Blocked tokens (`Doc.set_ents`) stay without one."""

@@ -12,10 +12,11 @@ from ..decoding import drop_overlaps_per_label
 from ..losses import Loss
 from ..ml.architectures import GlinerModel
 from ..types import Query, ScoredSpan
-from .alignment import aligned_spans
+from .alignment import aligned_spans, missing_tokens
 from .extensions import register_extensions
-from .extractor import Extractor, SampleLabels
+from .extractor import Extractor
 from .labels import Label, Labels, parse_labels
+from .lessons import SampleLabels
 from .prompts import MATCH
 from .results import Match, get_matches, groups_of, write_matches
 from .settings import make_extractor, with_shared
@@ -129,6 +130,11 @@ class Prompts:
             for prompt, found in get_matches(example.reference).items()
             for span in aligned_spans(example, [match.span for match in found])
         ]
+
+    def missing(self, example: Example) -> set[int]:
+        """Tokens of matches that don't align."""
+        matches = get_matches(example.reference)
+        return missing_tokens(example, [match.span for found in matches.values() for match in found])
 
     def observe(self, example: Example) -> list[str]:
         """Nothing: prompts belong to their text."""

@@ -12,9 +12,10 @@ from ..decoding import drop_overlaps_per_label
 from ..losses import Loss
 from ..ml.architectures import GlinerModel
 from ..types import Query, ScoredSpan
-from .alignment import aligned_spans
+from .alignment import aligned_spans, missing_tokens
 from .extensions import register_extensions
-from .extractor import Extractor, SampleLabels
+from .extractor import Extractor
+from .lessons import SampleLabels
 from .prompts import ANSWER
 from .results import Answer, answers_in, groups_of, write_answers
 from .settings import make_extractor, with_shared
@@ -140,6 +141,11 @@ class Questions:
             for question, found in answers.items()
             for span in aligned_spans(example, [answer.span for answer in found])
         ]
+
+    def missing(self, example: Example) -> set[int]:
+        """Tokens of answers that don't align."""
+        answers = self._gold_answers(example.reference) or {}
+        return missing_tokens(example, [answer.span for found in answers.values() for answer in found])
 
     def observe(self, example: Example) -> list[str]:
         """Nothing: questions belong to their text."""

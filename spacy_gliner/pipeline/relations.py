@@ -14,9 +14,10 @@ from ..decoding import drop_overlaps_per_label
 from ..losses import Loss
 from ..ml.architectures import GlinerModel
 from ..types import Query, ScoredSpan
-from .alignment import aligned_span, aligned_spans
+from .alignment import aligned_span, aligned_spans, missing_tokens
 from .extensions import register_extensions
-from .extractor import Extractor, SampleLabels
+from .extractor import Extractor
+from .lessons import SampleLabels
 from .prompts import RELATION_INSTRUCTION, relation_prompt
 from .relation_types import SEPARATOR, RelationType, parse_relations
 from .results import Place, Relation, groups_of, place, relations_in, write_relations
@@ -223,6 +224,11 @@ class Relations:
                     label = relation_label(relation.label, head_text(head))
                     found[ScoredSpan(tail.start, tail.end, label, 1.0)] = None
         return list(found)
+
+    def missing(self, example: Example) -> set[int]:
+        """Tokens of tails that don't align."""
+        relations = self.gold_relations(example.reference) or ()
+        return missing_tokens(example, [relation.tail for relation in relations])
 
     def observe(self, example: Example) -> list[str]:
         """The names of the gold relations."""

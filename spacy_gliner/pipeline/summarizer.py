@@ -12,10 +12,11 @@ from ..decoding import drop_overlaps
 from ..losses import Loss
 from ..ml.architectures import GlinerModel
 from ..types import Query, ScoredSpan
-from .alignment import aligned_spans
+from .alignment import aligned_spans, missing_tokens
 from .extensions import register_extensions
-from .extractor import Extractor, SampleLabels
+from .extractor import Extractor
 from .labels import Label, Labels, parse_labels
+from .lessons import SampleLabels
 from .prompts import SUMMARY, SUMMARY_INSTRUCTION
 from .results import groups_of, write_summary
 from .settings import make_extractor, with_shared
@@ -145,16 +146,23 @@ class Summary:
 
     def gold(self, example: Example, labels: Sequence[Label] = ()) -> list[ScoredSpan] | None:
         """The reference's summary."""
-        groups = list(groups_of(example.reference, "gliner_summarizer"))
-        if not groups:
+        spans = self._gold_spans(example.reference)
+        if spans is None:
             return None
-        own = [group for group in groups if group.name == self.spans_key]
-        aligned = aligned_spans(example, list((own or groups)[0]))
-        return [ScoredSpan(span.start, span.end, SUMMARY, 1.0) for span in aligned]
+        return [ScoredSpan(span.start, span.end, SUMMARY, 1.0) for span in aligned_spans(example, spans)]
+
+    def missing(self, example: Example) -> set[int]:
+        """Tokens of spans that don't align."""
+        return missing_tokens(example, self._gold_spans(example.reference) or ())
 
     def observe(self, example: Example) -> list[str]:
         """The one label."""
         return [SUMMARY]
+
+    def _gold_spans(self, reference: Doc) -> list[Span] | None:
+        groups = list(groups_of(reference, "gliner_summarizer"))
+        own = [group for group in groups if group.name == self.spans_key]
+        return list((own or groups)[0]) if groups else None
 
 
 def sentences_of(doc: Doc, scored: Sequence[tuple[Span, float]]) -> list[tuple[Span, float]]:

@@ -1,6 +1,6 @@
 """What a task must say: what to ask of a Doc, what its gold is, and where results are written."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 from spacy.tokens import Doc, Span
@@ -71,6 +71,10 @@ class Task(Protocol):
 
     def gold(self, example: Example, labels: Sequence[Any] = ()) -> list[ScoredSpan] | None:
         """What should be found in the predicted Doc, of which this is asked; None where the Example does not say."""
+        ...
+
+    def missing(self, example: Example) -> Collection[int]:
+        """Tokens of the predicted Doc of which the Example does not say whether they are part of something."""
         ...
 
     def observe(self, example: Example) -> list[str]:

@@ -95,7 +95,8 @@ class JsonCorpus(RowCorpus):
 
     A row is `{"tokens": […], "spans": [[start, end, label], …]}` with inclusive ends; spans may be nested. The labels
     to ask for are the row's own "labels", or all of its "source" (of its file where it names none). Rows of the
-    reference library (`tokenized_text`, `ner`) are read too.
+    reference library (`tokenized_text`, `ner`) are read too. "missing" ([[start, end], …]) names the tokens whose
+    annotation is unknown: nothing is learned of them.
 
     spans_key: The span group of the reference that holds the gold spans; it is the component's `spans_key`.
 
@@ -174,10 +175,12 @@ def check_row(row: Any) -> Row:
         row = {"tokens": row["tokenized_text"], "spans": row.get("ner", []), **row}
     if not isinstance(row.get("tokens"), list) or not all(isinstance(t, str) and t for t in row["tokens"]):
         raise ValueError('expected {"tokens": ["…", …], "spans": [[start, end, "label"], …]}')
-    for span in row.setdefault("spans", []):
-        start, end, label = span
+    for start, end, *label in [*row.setdefault("spans", []), *row.get("missing", ())]:
         if not 0 <= start <= end < len(row["tokens"]):
+            span = [start, end, *label]
             raise ValueError(f"span {span} lies outside the row's {len(row['tokens'])} tokens (ends are inclusive)")
+    for span in row["spans"]:
+        _, _, label = span
         if not isinstance(label, str) or not label:
             raise ValueError(f"span {span} has no label")
     return row
@@ -189,5 +192,6 @@ def make_example(nlp: Language, row: Row, labels: list[str], spans_key: str) -> 
     predicted._.gliner_labels = labels
     spans = [Span(reference, start, end + 1, label=label) for start, end, label in row["spans"]]
     reference.spans[spans_key] = spans
-    reference.set_ents(filter_spans(spans))
+    missing = [reference[start : end + 1] for start, end in row.get("missing", ())]
+    reference.set_ents(filter_spans(spans), missing=filter_spans(missing), default="outside")
     return Example(predicted, reference)

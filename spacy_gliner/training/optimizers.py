@@ -14,11 +14,13 @@ class AdamW(Optimizer):
 
     learn_rate: The backbone's, and that of other components.
     head_learn_rate: Of the projection, BiLSTM and head.
+    layer_decay: What the rate is multiplied by from each layer of the backbone to the one below; 1 for no difference.
     weight_decay: Of matrices; biases and norms have none.
     grad_clip: The largest global norm of the gradient; 0 for no limit.
     """
 
     head_learn_rate: float
+    layer_decay: float
 
     def __init__(
         self,
@@ -29,6 +31,7 @@ class AdamW(Optimizer):
         beta2: float = 0.999,
         eps: float = 1e-8,
         grad_clip: float = 1.0,
+        layer_decay: float = 1.0,
     ) -> None:
         super().__init__(
             learn_rate,
@@ -40,6 +43,7 @@ class AdamW(Optimizer):
             use_averages=False,
             L2_is_weight_decay=True,
         )
+        self.layer_decay = layer_decay
         self._set_attr_or_schedule("head_learn_rate", head_learn_rate)
 
 

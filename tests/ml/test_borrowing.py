@@ -280,7 +280,7 @@ def gradients(nlp, names):
     """Of the network, after these components learned from the Example."""
     for name in names:
         fix_random_seed(0)
-        nlp.get_pipe(name).rng.seed(0)
+        nlp.get_pipe(name).teacher.rng.seed(0)
         losses = nlp.get_pipe(name).update(examples_of(nlp))
         assert losses[name] > 0
     return {name: p.grad for name, p in shims(nlp)[0].network.named_parameters() if p.grad is not None}

@@ -19,7 +19,7 @@ from spacy_gliner.losses import focal_loss
 from spacy_gliner.ml.checkpoints import Checkpoint, read_checkpoint
 from spacy_gliner.pipeline.words import WORD
 from spacy_gliner.targets import make_targets
-from spacy_gliner.types import Query, ScoredSpan
+from spacy_gliner.types import Lesson, Query, ScoredSpan
 
 from .reference import Asked, ask, assert_entities_equal, assert_logits_equal
 
@@ -136,7 +136,7 @@ def test_saved_losses_are_equal(folder, saved):
     smoothing = settings.pop("label_smoothing", 0.0)
     with torch.inference_mode():
         logits = checkpoint.network(collate(queries, checkpoint.tokenizer))
-        target = make_targets(logits, queries, gold)
+        target = make_targets(logits, list(map(Lesson, queries, gold)))
         loss = focal_loss(logits.scores, target, **settings, smoothing=smoothing, reduction="sum")
     assert float(loss) == pytest.approx(saved["loss"], rel=1e-4)
 

@@ -8,7 +8,7 @@ from spacy_gliner.batching import collate
 from spacy_gliner.losses import focal_loss
 from spacy_gliner.ml.checkpoints import read_checkpoint
 from spacy_gliner.targets import make_targets
-from spacy_gliner.types import Query, ScoredSpan
+from spacy_gliner.types import Lesson, Query, ScoredSpan
 
 from ..tiny import tiny_bert, tiny_deberta, tiny_modernbert
 from .reference import ask, assert_entities_equal, assert_logits_equal, build_reference, reference_logits
@@ -108,7 +108,9 @@ def test_losses_and_gradients_equal_the_reference(pair, alpha, gamma, smoothing)
     network = checkpoint.network
     network.zero_grad()
     logits = network(collate(queries, checkpoint.tokenizer))
-    ours = focal_loss(logits.scores, make_targets(logits, queries, gold), **settings, smoothing=smoothing)
+    ours = focal_loss(
+        logits.scores, make_targets(logits, list(map(Lesson, queries, gold))), **settings, smoothing=smoothing
+    )
     ours.backward()
     assert float(ours.detach()) == pytest.approx(float(theirs.detach()), rel=1e-4)
     their_embedding = model.model.token_rep_layer.bert_layer.model.get_input_embeddings().weight.grad

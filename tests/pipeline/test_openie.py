@@ -135,7 +135,7 @@ def lessons(nlp, example):
         (query.labels[0], " ".join(query.instruction)): [
             query.words[span.start : span.end] for span in gold if span.label == query.labels[0]
         ]
-        for query, gold in nlp.get_pipe("gliner_openie")._lessons(example)
+        for query, gold, *_ in nlp.get_pipe("gliner_openie").lessons([example])
     }
 
 

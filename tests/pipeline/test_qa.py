@@ -176,7 +176,7 @@ def example_of(nlp, answers, asked=None, text=TEXT):
 
 def lessons(nlp, example):
     asked = {}
-    for query, gold in nlp.get_pipe("gliner_qa")._lessons(example):
+    for query, gold, *_ in nlp.get_pipe("gliner_qa").lessons([example]):
         asked[query.labels[0]] = [query.words[span.start : span.end] for span in gold if span.label == query.labels[0]]
         assert (query.prompts, " ".join(query.instruction)) == ((ANSWER,), " ".join(query.instruction))
     return asked

@@ -507,7 +507,7 @@ def gold_example(nlp, relations, text=TEXT, **words):
 def lessons(nlp, example):
     """What is asked in training and its gold, as (prompt, words of the gold spans)."""
     asked = []
-    for query, gold in nlp.get_pipe("gliner_relations")._lessons(example):
+    for query, gold, *_ in nlp.get_pipe("gliner_relations").lessons([example]):
         for label, prompt in zip(query.labels, query.label_prompts, strict=True):
             asked.append((prompt, [query.words[s.start : s.end] for s in gold if s.label == label]))
     return dict(asked)

@@ -225,8 +225,8 @@ def test_training_teaches_that_other_windows_have_nothing(make_nlp):
     nlp = make_nlp(windows={"@misc": "spacy_gliner.strided_windows.v1", "size": 5, "stride": 5})
     predicted, reference = make_doc(), make_doc()
     reference._.gliner_summary = [reference[0:3]]
-    lessons = list(nlp.get_pipe("gliner_summarizer")._lessons(Example(predicted, reference)))
-    assert [(query.words, [span[:2] for span in gold]) for query, gold in lessons] == [
+    lessons = list(nlp.get_pipe("gliner_summarizer").lessons([Example(predicted, reference)]))
+    assert [(query.words, [span[:2] for span in gold]) for query, gold, _ in lessons] == [
         (("a", "b", ".", "c", "."), [(0, 3)]),
         (("d", "e", "f", ".", "g"), []),
     ]

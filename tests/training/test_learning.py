@@ -13,6 +13,7 @@ from spacy.util import fix_random_seed, load_config
 from thinc.api import Adam, Config
 
 from spacy_gliner.ml.architectures import shim_of
+from spacy_gliner.ml.parameters import parameter_groups
 from spacy_gliner.training.corpora import JsonCorpus
 from spacy_gliner.training.optimizers import AdamW
 
@@ -222,7 +223,7 @@ def test_labels_of_a_row_are_those_that_are_asked(make_nlp):
     reference = doc.copy()
     reference.ents = [Span(reference, 2, 3, label="company")]
     pipe = nlp.get_pipe("gliner_ner")
-    asked = [query.labels for _ in range(30) for query, _ in pipe._lessons(Example(doc, reference))]
+    asked = [query.labels for _ in range(30) for query, *_ in pipe.lessons([Example(doc, reference)])]
     assert {label for labels in asked for label in labels} == {"company", "river", "drug"}
     assert all("company" in labels for labels in asked)
 
@@ -316,7 +317,7 @@ def test_the_labels_that_are_asked_depend_on_the_seed(make_nlp):
         fix_random_seed(seed)
         nlp.initialize(lambda example=example: [example])
         pipe = nlp.get_pipe("gliner_ner")
-        drawn.append([query.labels for _ in range(5) for query, _ in pipe._lessons(example)])
+        drawn.append([query.labels for _ in range(5) for query, *_ in pipe.lessons([example])])
     assert drawn[0] == drawn[1] != drawn[2]
 
 
@@ -334,7 +335,7 @@ def test_training_reads_the_descriptions_that_a_doc_brings(make_nlp):
     doc = nlp.make_doc("Ada works for Acme")
     doc._.gliner_labels = [{"name": "ORG", "description": "company"}]
     example = Example.from_dict(doc, {"entities": [(14, 18, "ORG")]})
-    ((query, gold),) = nlp.get_pipe("gliner_ner")._lessons(example)
+    ((query, gold, _),) = nlp.get_pipe("gliner_ner").lessons([example])
     assert (query.labels, query.prompts) == (("ORG",), ("company",))
     assert [span[:3] for span in gold] == [(3, 4, "ORG")]
 
@@ -343,5 +344,126 @@ def test_gold_that_touches_white_space_is_learned_as_its_words(make_nlp):
     nlp = make_nlp(labels=["person"])
     predicted, reference = (Doc(nlp.vocab, words=[" ", "Ada", "met", "\n"]) for _ in range(2))
     reference.set_ents([Span(reference, 0, 2, label="person")])
-    ((query, gold),) = nlp.get_pipe("gliner_ner")._lessons(Example(predicted, reference))
+    ((query, gold, _),) = nlp.get_pipe("gliner_ner").lessons([Example(predicted, reference)])
     assert [(query.words[span.start : span.end], span.label) for span in gold] == [(("Ada",), "person")]
+
+
+def missing_of(nlp, reference):
+    (lesson,) = nlp.get_pipe("gliner_ner").lessons([Example(nlp.make_doc(reference.text), reference)])
+    return lesson.missing
+
+
+def test_tokens_whose_annotation_is_missing_are_not_learned(make_nlp):
+    nlp = make_nlp()
+    reference = nlp.make_doc("Bill founded  Microsoft in Seattle")
+    reference.set_ents([Span(reference, 0, 1, label="person")], missing=[reference[3:4], reference[5:6]])
+    assert missing_of(nlp, reference) == (2, 4)  # words, without white space
+    reference.set_ents([Span(reference, 0, 1, label="person")])
+    assert missing_of(nlp, reference) == ()
+
+
+def test_tokens_of_gold_that_does_not_align_are_not_learned(make_nlp):
+    nlp = make_nlp()
+    reference = Doc(nlp.vocab, words=["New", "York", "-based", "Acme"], spaces=[True, False, True, False])
+    reference.ents = [Span(reference, 0, 2, label="city"), Span(reference, 3, 4, label="company")]
+    predicted = Doc(nlp.vocab, words=["New", "York-based", "Acme"])
+    (lesson,) = nlp.get_pipe("gliner_ner").lessons([Example(predicted, reference)])
+    assert (lesson.missing, [span.label for span in lesson.gold]) == ((0, 1), ["company"])
+
+
+def test_a_row_can_say_what_is_missing(make_nlp, write):
+    row = {"tokens": ["Bill", "met", "Ada"], "spans": [[0, 0, "person"]], "missing": [[2, 2]]}
+    nlp = make_nlp()
+    (lesson,) = nlp.get_pipe("gliner_ner").lessons(list(JsonCorpus(write("rows", row))(nlp)))
+    assert lesson.missing == (2,)
+
+
+def test_a_row_whose_missing_tokens_are_not_its_own_is_an_error(make_nlp, write):
+    path = write("rows", {"tokens": ["Bill"], "spans": [], "missing": [[0, 1]]})
+    with pytest.raises(ValueError, match="line 1: span .* outside the row's 1 tokens"):
+        list(JsonCorpus(path)(make_nlp()))
+
+
+@pytest.mark.parametrize(
+    ("source", "first", "second"),
+    [
+        ("given", {"person", "company", "river"}, {"city", "river"}),
+        ("batch", {"person", "company"}, {"city"}),
+        ("corpus", {"person", "company"}, {"person", "company", "city"}),
+    ],
+)
+def test_negatives_come_from_where_the_config_says(make_nlp, source, first, second):
+    settings = {"@misc": "spacy_gliner.sample_labels.v1", "negatives_from": source}
+    nlp = make_nlp(labels=["river"], sample_labels=settings)
+
+    def asked(*labels):
+        texts = [Example.from_dict(nlp.make_doc("Bill left"), {"entities": [(0, 4, label)]}) for label in labels]
+        lessons = [lesson for _ in range(30) for lesson in nlp.get_pipe("gliner_ner").lessons(texts)]
+        return {label for lesson in lessons for label in lesson.query.labels}
+
+    assert asked("person", "company") == first
+    assert asked("city") == second
+
+
+@pytest.mark.parametrize(
+    ("freeze", "same"),
+    [
+        ("nothing", []),
+        ("embeddings", ["embeddings"]),
+        (1, ["embeddings", "layer.0"]),
+        ("backbone", ["embeddings", "layer.0", "layer.1"]),
+    ],
+)
+def test_training_leaves_what_is_frozen_as_it_is(tiny_checkpoint, freeze, same):
+    nlp = spacy.blank("en")
+    model = {"source": {"name": str(tiny_checkpoint)}, "freeze": freeze}
+    shim = shim_of(nlp.add_pipe("gliner_ner", config={"labels": ["person", "city"], "model": model}).model)
+    before = {name: weight.clone() for name, weight in shim.network.state_dict().items()}
+    example = Example.from_dict(nlp.make_doc("Bill founded Microsoft"), {"entities": [(0, 4, "person")]})
+    nlp.update([example], sgd=AdamW(1e-3, 1e-3))
+    after = shim.network.state_dict()
+    unchanged = {name for name in before if torch.equal(before[name], after[name])}
+    backbone = {name for name in before if name.startswith("encoder.transformer.")}
+    frozen = {name for name in backbone if any(f".{part}" in name for part in same)}
+    assert frozen <= unchanged
+    assert not {name for name in before if ".layer." in name and "weight" in name and name not in frozen} & unchanged
+    assert not {name for name in before if name.startswith("head.")} & unchanged
+
+
+def test_more_frozen_layers_than_there_are_is_an_error(tiny_checkpoint):
+    nlp = spacy.blank("en")
+    model = {"source": {"name": str(tiny_checkpoint)}, "freeze": 3}
+    nlp.add_pipe("gliner_ner", config={"labels": ["person"], "model": model})
+    example = Example.from_dict(nlp.make_doc("Bill"), {"entities": [(0, 4, "person")]})
+    with pytest.raises(ValueError, match="freeze = 3, but the backbone has 2 layers"):
+        nlp.update([example], sgd=AdamW())
+
+
+def test_lower_layers_learn_more_slowly_if_told_so(make_nlp):
+    nlp = make_nlp()
+    network = shim_of(nlp.get_pipe("gliner_ner").model).network
+    rates = {
+        name: group["scale"]
+        for group in parameter_groups(network, layer_decay=0.5)
+        for name, parameter in network.named_parameters()
+        if any(parameter is other for other in group["params"])
+    }
+    assert len(rates) == len(list(network.parameters()))
+    scales = {key: {scale for name, scale in rates.items() if key in name} for key in ("embeddings", "r.0.", "r.1.")}
+    assert scales == {"embeddings": {0.25}, "r.0.": {0.5}, "r.1.": {1.0}}
+    assert {scale for name, scale in rates.items() if name.startswith("head.")} == {1.0}
+
+
+def test_training_in_mixed_precision_learns_about_the_same(tiny_checkpoint):
+    losses = []
+    for mixed_precision in (False, True):
+        nlp = spacy.blank("en")
+        model = {"source": {"name": str(tiny_checkpoint)}, "mixed_precision": mixed_precision}
+        nlp.add_pipe("gliner_ner", config={"labels": ["person", "city"], "model": model})
+        example = Example.from_dict(nlp.make_doc("Bill founded Microsoft"), {"entities": [(0, 4, "person")]})
+        optimizer = AdamW(1e-3, 1e-3)
+        fix_random_seed(0)
+        losses.append([nlp.update([example], sgd=optimizer)["gliner_ner"] for _ in range(10)])
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], abs=0.05)
+    assert losses[1][-1] < losses[1][0]
