@@ -54,8 +54,8 @@ def forward(model: GlinerModel, queries: list[Query], is_train: bool) -> tuple[L
 
 def init(model: GlinerModel, X: Any = None, Y: Any = None) -> None:
     """Ask the source, whatever was there before. A network that is borrowed is left to its owner."""
-    shim = shim_of(model)
-    if shim in model.shims:
+    shim = owned_shim(model)
+    if shim is not None:
         shim.load()
 
 
@@ -64,6 +64,12 @@ def set_device(model: GlinerModel, device: str) -> None:
     for shim in model.shims:
         if isinstance(shim, GlinerShim):
             shim.device_name = device
+
+
+def owned_shim(model: GlinerModel) -> GlinerShim | None:
+    """The shim of a model that owns its network; None for one that borrows it."""
+    shim = shim_of(model)
+    return shim if shim in model.shims else None
 
 
 def shim_of(model: GlinerModel) -> GlinerShim:

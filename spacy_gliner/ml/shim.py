@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -160,7 +160,7 @@ class GlinerShim(Shim):
         if self._model is None or all(parameter.grad is None for parameter in self._model.parameters()):
             return
         if self._optimizer is None:
-            self._optimizer = torch.optim.AdamW(parameter_groups(self._model, getattr(optimizer, "layer_decay", 1.0)))
+            self._optimizer = self._new_optimizer(getattr(optimizer, "layer_decay", 1.0))
             if optimizer.learn_rate > HIGH_RATE:
                 logger.warning(
                     "A learning rate of %s soon ruins a pretrained network. Use spacy_gliner.AdamW.v1, or one of about "
@@ -176,6 +176,25 @@ class GlinerShim(Shim):
             torch.nn.utils.clip_grad_norm_(self._model.parameters(), optimizer.grad_clip)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
+
+    def _new_optimizer(self, layer_decay: float) -> torch.optim.Optimizer:
+        self._layer_decay = layer_decay
+        return torch.optim.AdamW(parameter_groups(self.network, layer_decay))
+
+    def training_state(self) -> dict[str, Any]:
+        """Weights and what the optimizer remembers, to go on from."""
+        optimizer = None if self._optimizer is None else (self._layer_decay, self._optimizer.state_dict())
+        return {"weights": self.network.state_dict(), "optimizer": optimizer}
+
+    def set_training_state(self, state: Mapping[str, Any]) -> None:
+        """The inverse of `training_state`."""
+        self._optimizer = None
+        self.own()
+        self.network.load_state_dict(state["weights"])
+        if state["optimizer"] is not None:
+            layer_decay, remembered = state["optimizer"]
+            self._optimizer = self._new_optimizer(layer_decay)
+            self._optimizer.load_state_dict(remembered)
 
     def to_device(self, device_type: str, device_id: int) -> None:
         """Move to "cpu" or to the "gpu" of that number."""

@@ -58,6 +58,16 @@ class Teacher:
                 asked, missing = labels_for(doc, others), task.missing(example)
                 yield from lessons(doc, gold, missing, asked, task, windows(doc), self._draw, shim)
 
+    def state(self) -> list[Any]:
+        """What later lessons depend on."""
+        return [self.rng.getstate(), list(self.seen)]
+
+    def set_state(self, state: Sequence[Any]) -> None:
+        """The inverse of `state`."""
+        (version, numbers, gauss), seen = state
+        self.rng.setstate((version, tuple(numbers), gauss))
+        self.seen = dict.fromkeys(seen)
+
     def _others(self, task: Task, examples: Iterable[Example]) -> list[str] | None:
         """The labels that negatives are drawn from, where those are not the Doc's own."""
         if self.sample.negatives_from == "given":

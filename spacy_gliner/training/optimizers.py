@@ -1,7 +1,8 @@
 """Two learning rates and their schedules, as a thinc optimizer that the shim reads its settings from."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import count
 
 from thinc.api import Optimizer
 from thinc.optimizers import FloatOrSeq
@@ -49,11 +50,21 @@ class AdamW(Optimizer):
 
 def warmup_cosine(rate: float, warmup_steps: int, total_steps: int, final_rate: float = 0.0) -> Iterator[float]:
     """Rise linearly to `rate`, then fall along half a cosine to `final_rate`: `spacy_gliner.warmup_cosine.v1`."""
-    step = 0
-    while True:
-        if step < warmup_steps:
-            yield rate * (step + 1) / warmup_steps
-        else:
-            progress = min((step - warmup_steps) / max(total_steps - warmup_steps, 1), 1.0)
-            yield final_rate + (rate - final_rate) * 0.5 * (1 + math.cos(math.pi * progress))
-        step += 1
+    fall = (0.5 * (1 + math.cos(math.pi * progress)) for progress in _progress(warmup_steps, total_steps))
+    return _schedule(rate, warmup_steps, fall, final_rate)
+
+
+def warmup_linear(rate: float, warmup_steps: int, total_steps: int, final_rate: float = 0.0) -> Iterator[float]:
+    """Rise linearly to `rate`, then fall along a line to `final_rate`: `spacy_gliner.warmup_linear.v1`."""
+    fall = (1 - progress for progress in _progress(warmup_steps, total_steps))
+    return _schedule(rate, warmup_steps, fall, final_rate)
+
+
+def _schedule(rate: float, warmup_steps: int, fall: Iterable[float], final_rate: float) -> Iterator[float]:
+    yield from (rate * (step + 1) / warmup_steps for step in range(warmup_steps))
+    yield from (final_rate + (rate - final_rate) * share for share in fall)
+
+
+def _progress(warmup_steps: int, total_steps: int) -> Iterator[float]:
+    """From 0 to 1 after the warm-up, and 1 from then on."""
+    return (min(step / max(total_steps - warmup_steps, 1), 1.0) for step in count())

@@ -1,0 +1,80 @@
+"""Train a network for each variant of a recipe and each seed, measure it on development data, and print a table.
+
+    python scripts/ablations.py configs/ablation.cfg configs/ablations.json training/ablations \
+        --train data/train --dev data/dev --backbone path/to/encoder --seeds 1,2,3
+
+Variants are overrides of the config, by name. Every finished run leaves a JSON file, and is not run again.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import spacy
+import typer
+from spacy.cli.train import train
+
+from spacy_gliner.training.corpora import JsonCorpus, data_files, name_of
+
+MEASURES = ("ents_p", "ents_r", "ents_f")
+
+
+def main(
+    config: Path,
+    variants: Path,
+    output: Path,
+    train_data: Path = typer.Option(..., "--train", help="Training data: a folder of JSON lines"),
+    dev_data: Path = typer.Option(..., "--dev", help="Development data: a folder of JSON lines"),
+    backbone: str = typer.Option(..., help="A Hugging Face encoder: its folder or name"),
+    seeds: str = typer.Option("1", help="Seeds, with commas between them"),
+    limit: int = typer.Option(150, help="Rows of each development file"),
+    only: str = typer.Option("", help="Variants whose name contains this"),
+) -> None:
+    """Run what is missing and print the table."""
+    output.mkdir(parents=True, exist_ok=True)
+    paths = {"paths.train": str(train_data), "paths.dev": str(dev_data), "paths.backbone": backbone}
+    names = [name for name in json.loads(variants.read_text(encoding="utf8")) if only in name]
+    for seed in seeds.split(","):
+        for name in names:
+            result = output / f"{name}, seed {seed}.json"
+            if not result.exists():
+                overrides = json.loads(variants.read_text(encoding="utf8"))[name]
+                scores = run(config, output / "run", paths | {"system.seed": int(seed)} | overrides, dev_data, limit)
+                result.write_text(json.dumps(scores), encoding="utf8")
+                print(name, seed, scores)
+    table = make_table({name: results_of(output, name) for name in names})
+    (output / "table.md").write_text(table, encoding="utf8")
+    print(table)
+
+
+def run(config: Path, folder: Path, overrides: Mapping[str, Any], dev: Path, limit: int) -> dict[str, Any]:
+    """Train, and measure on each development file; every row is asked for the labels of its source."""
+    train(config, folder, overrides=dict(overrides))
+    nlp = spacy.load(folder / "model-last")
+    per_file = {name_of(path): nlp.evaluate(list(JsonCorpus(path, limit=limit)(nlp))) for path in data_files(dev)}
+    shutil.rmtree(folder)
+    files = {name: {key: scores[key] for key in MEASURES} for name, scores in per_file.items()}
+    return {key: fmean(scores[key] for scores in files.values()) for key in MEASURES} | {"files": files}
+
+
+def results_of(output: Path, name: str) -> list[dict[str, Any]]:
+    """What the finished runs of a variant scored."""
+    return [json.loads(path.read_text(encoding="utf8")) for path in sorted(output.glob(f"{name}, seed *.json"))]
+
+
+def make_table(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """A Markdown table: the mean over seeds, and of F1 the lowest and highest."""
+    lines = ["| variant | seeds | P | R | F1 | lowest – highest |", "| --- | ---: | ---: | ---: | ---: | ---: |"]
+    for name, runs in results.items():
+        if runs:
+            precision, recall, f1 = (100 * fmean(run[key] for run in runs) for key in MEASURES)
+            spread = f"{100 * min(run['ents_f'] for run in runs):.1f} – {100 * max(run['ents_f'] for run in runs):.1f}"
+            lines.append(f"| {name} | {len(runs)} | {precision:.1f} | {recall:.1f} | {f1:.1f} | {spread} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    typer.run(main)
