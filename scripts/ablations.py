@@ -1,7 +1,7 @@
 """Train a network for each variant of a recipe and each seed, measure it on development data, and print a table.
 
     python scripts/ablations.py configs/ablation.cfg configs/ablations.json training/ablations \
-        --train data/train --dev data/dev --backbone path/to/encoder --seeds 1,2,3
+        --train data/train --dev data/dev --start path/to/checkpoint --seeds 1,2,3
 
 Variants are overrides of the config, by name. Every finished run leaves a JSON file, and is not run again.
 """
@@ -28,14 +28,14 @@ def main(
     output: Path,
     train_data: Path = typer.Option(..., "--train", help="Training data: a folder of JSON lines"),
     dev_data: Path = typer.Option(..., "--dev", help="Development data: a folder of JSON lines"),
-    backbone: str = typer.Option(..., help="A Hugging Face encoder: its folder or name"),
+    start: str = typer.Option("embedded", help="What `paths.start` of the config is: a checkpoint, or an encoder"),
     seeds: str = typer.Option("1", help="Seeds, with commas between them"),
     limit: int = typer.Option(150, help="Rows of each development file"),
     only: str = typer.Option("", help="Variants whose name contains this"),
 ) -> None:
     """Run what is missing and print the table."""
     output.mkdir(parents=True, exist_ok=True)
-    paths = {"paths.train": str(train_data), "paths.dev": str(dev_data), "paths.backbone": backbone}
+    paths = {"paths.train": str(train_data), "paths.dev": str(dev_data), "paths.start": start}
     names = [name for name in json.loads(variants.read_text(encoding="utf8")) if only in name]
     for seed in seeds.split(","):
         for name in names:

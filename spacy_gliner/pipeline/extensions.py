@@ -2,6 +2,7 @@
 
 Inputs: `doc._.gliner_labels`, `gliner_relation_labels`, `gliner_questions`, `gliner_prompts`. None leaves it to the
 component, an empty list asks for nothing.
+`doc._.gliner_part` of a reference names the part of the data whose scores are reported apart.
 Results, read from span groups: `gliner_relations`, `gliner_answers`, `gliner_matches`, `gliner_summary`; setting them
 gives gold data. `span._.gliner_score` is what a component gave these words with this label.
 """
@@ -28,6 +29,8 @@ def register_extensions() -> None:
     for name in INPUTS:
         if not Doc.has_extension(name):
             Doc.set_extension(name, default=None)
+    if not Doc.has_extension("gliner_part"):
+        Doc.set_extension("gliner_part", default="")
     for name, (getter, setter) in RESULTS.items():
         if not Doc.has_extension(name):
             Doc.set_extension(name, getter=getter, setter=setter)

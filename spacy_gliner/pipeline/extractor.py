@@ -227,11 +227,17 @@ class Extractor(TrainablePipe):
         self.model.initialize()
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
-        """Score Examples with the component's scorer."""
+        """Score Examples with the component's scorer; each part of the data (`reference._.gliner_part`) by itself."""
         if self.scorer is None:
             return {}
         labels = self.task.parse(self.cfg["labels"])
-        scores: dict[str, Any] = self.scorer(examples, task=self.task, labels=labels, **kwargs)
+        parts: dict[str, list[Example]] = {"": []}
+        for example in examples:
+            parts.setdefault(example.reference._.gliner_part, []).append(example)
+        scores: dict[str, Any] = {}
+        for part, of_part in parts.items():
+            found = self.scorer(of_part, task=self.task, labels=labels, **kwargs)
+            scores |= {f"{part}_{key}" if part else key: value for key, value in found.items()}
         return scores
 
     def get_loss(self, examples: Iterable[Example], scores: Any) -> tuple[float, Any]:
@@ -248,8 +254,10 @@ class Extractor(TrainablePipe):
         write_checkpoint(shim_of(self.model).checkpoint(), ensure_path(folder), half=half)
 
     def _observed_labels(self, get_examples: Callable[[], Iterable[Example]]) -> list[str]:
-        examples = islice(get_examples(), 1000)
-        return list(dict.fromkeys(name for example in examples for name in self.task.observe(example)))
+        """What the examples have; those that bring their own labels are asked only where there are no others."""
+        examples = list(islice(get_examples(), 1000))
+        without = [example for example in examples if self._own_labels(example.predicted) is None]
+        return list(dict.fromkeys(name for example in without or examples for name in self.task.observe(example)))
 
     def _parts(self, row: int, doc: Doc, words: Sequence[int]) -> Iterator[Part]:
         """What is asked of a Doc, window by window."""
