@@ -121,7 +121,8 @@ class FromComponent:
 class NewNetwork:
     """A network with new heads around a pretrained backbone, to be trained: `spacy_gliner.NewNetwork.v1`.
 
-    backbone: A folder or hub name of a Hugging Face encoder.
+    backbone: A folder or hub name of a Hugging Face encoder; or "embedded", or the folder of a GLiNER checkpoint, for
+        the encoder of that.
     head: "token", "markerV0" or "marker".
     width: Width of word and label vectors; None for the backbone's.
     max_width: Words of the widest span (span heads).
@@ -146,12 +147,7 @@ class NewNetwork:
 
     def __call__(self) -> checkpoints.Checkpoint:
         """Load the backbone and put new heads on it. Embeddings of the markers are new as well."""
-        from transformers import AutoModel
-
-        hub: dict[str, Any] = {"cache_dir": self.cache_dir, "local_files_only": self.local_files_only}
-        tokenizer = PieceTokenizer(checkpoints.read_tokenizer(self.backbone, hub))
-        pretrained = AutoModel.from_pretrained(self.backbone, **hub).float()
-        pretrained.resize_token_embeddings(len(tokenizer))
+        pretrained, tokenizer = self._pretrained()
         if self.backbone_dropout is not None:
             for key in DROPOUT_SETTINGS & set(vars(pretrained.config)):
                 setattr(pretrained.config, key, self.backbone_dropout)
@@ -166,3 +162,16 @@ class NewNetwork:
         weights = {name: tensor for name, tensor in pretrained.state_dict().items() if not name.startswith("pooler.")}
         own.load_state_dict(weights, strict=True)
         return checkpoints.Checkpoint(network, tokenizer)
+
+    def _pretrained(self) -> tuple[Any, PieceTokenizer]:
+        """The encoder and its tokenizer, with rows for the markers."""
+        if self.backbone == "embedded" or (Path(self.backbone).expanduser() / checkpoints.CONFIG_FILE).is_file():
+            trained = Checkpoint(self.backbone)()
+            return trained.network.encoder.transformer.backbone, trained.tokenizer
+        from transformers import AutoModel
+
+        hub: dict[str, Any] = {"cache_dir": self.cache_dir, "local_files_only": self.local_files_only}
+        tokenizer = PieceTokenizer(checkpoints.read_tokenizer(self.backbone, hub))
+        pretrained = AutoModel.from_pretrained(self.backbone, **hub).float()
+        pretrained.resize_token_embeddings(len(tokenizer))
+        return pretrained, tokenizer

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, count
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from spacy.language import Language
 from spacy.tokens import Doc, Span
@@ -20,26 +20,26 @@ from spacy.util import filter_spans
 from ..pipeline.extensions import register_extensions
 
 Row = dict[str, Any]
+Weights = dict[str, float] | Literal["equal"] | None
 
 
 class RowCorpus:
     """Examples from the rows of files of JSON lines. What a row looks like is said by its subclasses.
 
     path: A file, plain or gzipped, or a folder of such files; a folder's files are those whose names begin with one of
-        the subclass's `prefixes`, unless weights name others.
+        the subclass's `prefixes` and with none that is `foreign` to it, unless weights name others.
     weights: Files (by name without endings) and how often their rows are drawn, relative to each other; files that are
-        not named are left out. The corpus is then endless (`max_epochs = -1`), and its order depends on the seed.
-        Without weights every row comes once, in order.
+        not named are left out. "equal" draws from all files alike. The corpus is then endless (`max_epochs = -1`), and
+        its order depends on the seed. Without weights every row comes once, in order.
     limit: Rows per file; 0 for all. They are spread over the file.
     seed: Where randomness begins.
     Raises ValueError that names file and line for a row that can't be read, and FileNotFoundError.
     """
 
     prefixes: tuple[str, ...] = ("",)
+    foreign: tuple[str, ...] = ()
 
-    def __init__(
-        self, path: str | Path, weights: dict[str, float] | None = None, limit: int = 0, seed: int = 0
-    ) -> None:
+    def __init__(self, path: str | Path, weights: Weights = None, limit: int = 0, seed: int = 0) -> None:
         self.path = Path(path)
         self.weights = weights
         self.limit = limit
@@ -50,10 +50,10 @@ class RowCorpus:
         register_extensions()
         rng = random.Random(self.seed)
         paths = {name_of(path): path for path in data_files(self.path)}
-        missing = set(self.weights or ()) - set(paths)
+        names = list(self.weights) if isinstance(self.weights, dict) else self._own_files(paths)
+        missing = set(names) - set(paths)
         if missing:
             raise FileNotFoundError(f"{self.path} has no data files named {', '.join(sorted(missing))}.")
-        names = list(self.weights) if self.weights else self._own_files(paths)
         files = {name: self._rows(paths[name]) for name in names}
         yield from self.examples(nlp, files, rng)
 
@@ -70,17 +70,18 @@ class RowCorpus:
         if self.weights is None:
             yield from ((name, row) for name, rows in files.items() for row in rows)
             return
-        empty = [name for name in self.weights if not files[name]]
+        shares = self.weights if isinstance(self.weights, dict) else dict.fromkeys(files, 1.0)
+        empty = [name for name in shares if not files[name]]
         if empty:
             raise ValueError(f"{self.path} has no rows in {', '.join(empty)}. Leave it out of the weights.")
-        streams = {name: _shuffled_again_and_again(files[name], rng) for name in self.weights}
-        names, weights = list(self.weights), list(self.weights.values())
+        streams = {name: _shuffled_again_and_again(files[name], rng) for name in shares}
+        names, weights = list(shares), list(shares.values())
         for _ in count():
             name = rng.choices(names, weights)[0]
             yield name, next(streams[name])
 
     def _own_files(self, paths: Mapping[str, Path]) -> list[str]:
-        own = [name for name in paths if name.startswith(self.prefixes)]
+        own = [name for name in paths if name.startswith(self.prefixes) and not name.startswith(self.foreign)]
         return own if self.path.is_dir() and own else list(paths)
 
     def _rows(self, path: Path) -> list[Row]:
@@ -103,10 +104,12 @@ class JsonCorpus(RowCorpus):
     The other settings are those of `RowCorpus`.
     """
 
+    foreign = ("rel_", "qa_", "squad", "sum_")
+
     def __init__(
         self,
         path: str | Path,
-        weights: dict[str, float] | None = None,
+        weights: Weights = None,
         limit: int = 0,
         spans_key: str = "gliner_ner",
         seed: int = 0,

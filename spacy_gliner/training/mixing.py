@@ -18,8 +18,9 @@ Corpus = Callable[[Language], Iterable[Example]]
 class MixedCorpus:
     """Examples of several corpora, drawn by weights without end: `spacy_gliner.MixedCorpus.v1`.
 
-    A corpus that comes to its end begins again; neighbours in it are shuffled. An Example asks only what its own corpus made it ask: labels, questions
-    and so on that it does not set are set to nothing, so that the other components leave it alone.
+    A corpus that comes to its end begins again; neighbours in it are shuffled. An Example asks only what its own corpus
+    made it ask: labels, questions and so on that it does not set are set to nothing, so that the other components leave
+    it alone.
 
     corpora: The corpora (functions from a pipeline to Examples), by names of your choice.
     weights: How often an Example comes from each, relative to the others; equally often where None.

@@ -8,7 +8,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from .corpora import Row, RowCorpus, labels_by_source, source_of
+from .corpora import Row, RowCorpus, Weights, labels_by_source, source_of
 from .task_corpora import RelationCorpus
 
 ENTITY_PROMPTS = (
@@ -33,10 +33,12 @@ class PromptCorpus(RowCorpus):
     The other settings are those of `RowCorpus`.
     """
 
+    foreign = ("qa_", "squad", "sum_")
+
     def __init__(
         self,
         path: Any,
-        weights: dict[str, float] | None = None,
+        weights: Weights = None,
         limit: int = 0,
         absent: float = 0.3,
         seed: int = 0,

@@ -15,7 +15,7 @@ from spacy.training import Example
 from spacy.util import filter_spans
 
 from ..pipeline.results import GOLD_SUMMARY, Relation
-from .corpora import Row, RowCorpus, check_row, source_of
+from .corpora import Row, RowCorpus, Weights, check_row, source_of
 
 CANDIDATES = 3  # paragraphs among which an unanswerable question finds the one that is hardest to tell from its own
 
@@ -109,7 +109,7 @@ class QuestionCorpus(RowCorpus):
     def __init__(
         self,
         path: str | Path,
-        weights: dict[str, float] | None = None,
+        weights: Weights = None,
         limit: int = 0,
         per_question: bool = False,
         unanswerable: float = 0.0,

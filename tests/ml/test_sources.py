@@ -183,3 +183,13 @@ def test_the_dropout_of_the_backbone_can_be_set(tiny_backbone):
 
 def test_new_networks_are_never_the_same(tiny_backbone):
     assert NewNetwork(str(tiny_backbone)).identity() is None
+
+
+def test_a_new_head_can_stand_on_the_encoder_of_a_checkpoint(tiny_checkpoint):
+    trained = read_checkpoint(tiny_checkpoint)
+    new = NewNetwork(str(tiny_checkpoint), head="markerV0", max_width=3)()
+    before, after = (c.network.encoder.transformer.state_dict() for c in (trained, new))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert new.network.config.head == "markerV0"
+    assert new.tokenizer.label_marker_id == trained.tokenizer.label_marker_id
+    assert len(scores(new)) == len(scores(trained))

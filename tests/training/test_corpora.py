@@ -199,3 +199,15 @@ def test_a_config_can_name_it(write):
     path = write("a.jsonl", ROWS)
     config = Config({"corpus": {"@readers": "spacy_gliner.JsonCorpus.v1", "path": str(path), "limit": 2}})
     assert len(list(registry.resolve(config)["corpus"](NLP))) == 2
+
+
+def test_all_files_of_a_folder_can_be_drawn_alike(write):
+    write("big.jsonl", [{"tokens": ["a"], "spans": []}] * 50)
+    folder = write("small.jsonl", [{"tokens": ["b"], "spans": []}]).parent
+    drawn = [e.reference[0].text for e in itertools.islice(JsonCorpus(folder, weights="equal")(NLP), 400)]
+    assert 0.4 < drawn.count("b") / 400 < 0.6
+
+
+def test_files_of_other_tasks_are_left_to_their_readers(write):
+    write("qa_some.jsonl", [{"paragraphs": []}])
+    assert len(read(write("things.jsonl", [{"tokens": ["a"], "spans": []}]).parent)) == 1
