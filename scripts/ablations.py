@@ -11,11 +11,12 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Annotated, Any
 
 import spacy
 import typer
 from spacy.cli.train import train
+from spacy.util import load_config
 
 from spacy_gliner.training.corpora import JsonCorpus, data_files, name_of
 
@@ -26,23 +27,37 @@ def main(
     config: Path,
     variants: Path,
     output: Path,
-    train_data: Path = typer.Option(..., "--train", help="Training data: a folder of JSON lines"),
-    dev_data: Path = typer.Option(..., "--dev", help="Development data: a folder of JSON lines"),
-    start: str = typer.Option("embedded", help="What `paths.start` of the config is: a checkpoint, or an encoder"),
-    seeds: str = typer.Option("1", help="Seeds, with commas between them"),
-    limit: int = typer.Option(150, help="Rows of each development file"),
-    only: str = typer.Option("", help="Variants whose name contains this"),
+    train_data: Annotated[Path, typer.Option("--train", help="Training data: a folder of JSON lines")],
+    dev_data: Annotated[Path, typer.Option("--dev", help="Development data: files of JSON lines")],
+    start: Annotated[str, typer.Option(help="`paths.start` of the config: a checkpoint, or an encoder")] = "embedded",
+    seeds: Annotated[str, typer.Option(help="Seeds, with commas between them")] = "1",
+    weights_of: Annotated[Path | None, typer.Option(help="A config whose weights of files are taken over")] = None,
+    steps: Annotated[int, typer.Option(help="Steps of each run; 0 for those of the config")] = 0,
+    limit: Annotated[int, typer.Option(help="Rows of each development file")] = 150,
+    only: Annotated[str, typer.Option(help="Variants whose name contains this")] = "",
 ) -> None:
     """Run what is missing and print the table."""
     output.mkdir(parents=True, exist_ok=True)
-    paths = {"paths.train": str(train_data), "paths.dev": str(dev_data), "paths.start": start}
+    paths: dict[str, Any] = {"paths.train": str(train_data), "paths.dev": str(dev_data), "paths.start": start}
+    settings = load_config(config, interpolate=False)
+    if weights_of is not None:
+        settings["corpora"]["train"]["weights"] = load_config(weights_of)["corpora"]["train"]["weights"]
+    settings.to_disk(output / "config.cfg")
+    if steps:
+        paths |= {"training.max_steps": steps, "training.eval_frequency": steps}
     names = [name for name in json.loads(variants.read_text(encoding="utf8")) if only in name]
     for seed in seeds.split(","):
         for name in names:
             result = output / f"{name}, seed {seed}.json"
             if not result.exists():
                 overrides = json.loads(variants.read_text(encoding="utf8"))[name]
-                scores = run(config, output / "run", paths | {"system.seed": int(seed)} | overrides, dev_data, limit)
+                scores = run(
+                    output / "config.cfg",
+                    output / "run",
+                    paths | {"system.seed": int(seed)} | overrides,
+                    dev_data,
+                    limit,
+                )
                 result.write_text(json.dumps(scores), encoding="utf8")
                 print(name, seed, scores)
     table = make_table({name: results_of(output, name) for name in names})

@@ -1,11 +1,11 @@
-"""Entity types from relations and questions: who answers "Which band …?" is a band, who "performer" leads to, an artist.
+"""Entity types from relations and questions: what answers "Which band …?" is a band.
 
     python scripts/derive_types.py data/train training/data
 
-Few permissive entity sets have types such as those of encyclopedias, but relations between entities have them between
-the lines, and so have questions. Reads the files `rel_*` and `qa_*` of the first folder and writes for each one `ner_*` to
-the second, with "missing": tokens of which nothing is known. Where a file has all entities of a text (its spans have
-types), only those of unknown type are missing; otherwise everything but the typed ones.
+Few permissive entity sets have types such as those of encyclopedias; but relations between entities have them between
+the lines, and so have questions. Reads the files `rel_*` and `qa_*` of the first folder and writes for each a file
+`ner_types_*` to the second, with "missing": tokens of which nothing is known. Where a file has all entities of a text
+(its spans have types), only those of unknown type are missing; otherwise everything but the typed ones.
 """
 
 import gzip
@@ -123,10 +123,9 @@ ENDS: dict[str, tuple[str, str]] = {
     "work location": ("person", "city|location"),
 }
 
+VERBS = "is|are|was|were|did|does|do|has|have|had|can|could|will|would|won|played|made|of|that|in|to"  # end the label
 QUESTION = re.compile(
-    r"^(?:(?:in|on|at|of|to|for|by|from|with) )?(what|which) ((?:[\w'-]+ ){1,2}?)"
-    r"(?:is|are|was|were|did|does|do|has|have|had|can|could|will|would|won|played|made|of|that|in|to)\b",
-    re.I,
+    rf"^(?:(?:in|on|at|of|to|for|by|from|with) )?(what|which) ((?:[\w'-]+ ){{1,2}}?)(?:{VERBS})\b", re.IGNORECASE
 )
 ASKED = {"who": "person", "when": "date", "where": "location", "how many": "number", "what year": "year"}
 # Labels of a kind that may fit the same entity. What is general fits all of its kind, so it is never known to be absent
@@ -143,14 +142,14 @@ KINDS: dict[str, tuple[str, str]] = {  # general ones, then special ones
         "sports league|league|parliament|military branch|musical artist",
     ),
     "place": (
-        "location|region|country|nationality|city|capital city|place of birth|geographical feature|building|historic site|"
-        "continent|body of water|river|mountain|mountain range|stadium|ethnic group",
+        "location|region|country|nationality|city|capital city|place of birth|geographical feature|building|"
+        "historic site|continent|body of water|river|mountain|mountain range|stadium|ethnic group",
         "",
     ),
     "person": (
-        "person|writer|author|architect|actor|politician|composer|musical artist|musician|founder|creator|artist|director|"
-        "film director|producer|screenwriter|lyricist|songwriter|fictional character|character|athlete|sports player|"
-        "winner|head of government|head of state|chief executive officer|occupation|profession",
+        "person|writer|author|architect|actor|politician|composer|musical artist|musician|founder|creator|artist|"
+        "director|film director|producer|screenwriter|lyricist|songwriter|fictional character|character|athlete|"
+        "sports player|winner|head of government|head of state|chief executive officer|occupation|profession",
         "band",
     ),
     "time": ("date|year|date of birth|date of death|release date", ""),
@@ -163,38 +162,12 @@ KINDS: dict[str, tuple[str, str]] = {  # general ones, then special ones
     ),
 }
 COMMON = {"person", "location", "date", "year", "number", "organization", "place", "country", "city", "event", "group"}
-VAGUE = {
-    "",
-    "type",
-    "kind",
-    "sort",
-    "other",
-    "else",
-    "the",
-    "name",
-    "word",
-    "term",
-    "was",
-    "is",
-    "two",
-    "things",
-    "three",
-    "did",
-    "do",
-    "does",
-    "will",
-    "were",
-    "happened",
-    "came",
-    "part",
-    "are",
-    "can",
-    "would",
-    "entity",
-    "use",
-    "point",
-    "years",
-}
+VAGUE = set(
+    """
+    type kind sort other else the name word term was is two things three did do does will were happened came part are
+    can would entity use point years
+    """.split()
+)
 
 
 def main(source: Path, folder: Path) -> None:
@@ -207,6 +180,8 @@ def main(source: Path, folder: Path) -> None:
             continue
         with gzip.open(path, "rt", encoding="utf8") as file:
             rows = with_labels([new for line in file for new in derive(json.loads(line), name)])
+        if not rows:
+            continue
         target = folder / f"ner_types_{name}.jsonl"
         target.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf8")
         print(f"{target}: {len(rows)} rows, {sum(len(row['spans']) for row in rows)} spans")
@@ -254,7 +229,7 @@ def answer_type(question: str) -> str:
             return label
     found = QUESTION.match(text)
     label = found.group(2).strip() if found else ""
-    return "" if label.split(" ")[-1:] == [] or set(label.split()) & VAGUE else label
+    return "" if set(label.split()) & VAGUE else label
 
 
 def sentences(tokens: list[str], spans: Any, unknown: Any, source: str) -> Iterator[Row]:
