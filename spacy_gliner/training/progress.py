@@ -11,6 +11,7 @@ LogStep = Callable[[dict[str, Any] | None], None]
 Logger = Callable[[Language, IO[str], IO[str]], tuple[LogStep, Callable[[], None]]]
 
 PER_TYPE = "_per_type"
+SPANS = "spans_"  # scores of span groups mostly repeat those of entities
 
 
 def progress_logger(
@@ -41,7 +42,7 @@ def per_type_lines(scores: Mapping[str, Any], max_types: int) -> list[str]:
     """A line for each type with precision, recall and F1 in per cent, for everything that is scored per type."""
     lines = []
     for key, per_type in scores.items():
-        if key.endswith(PER_TYPE) and per_type:
+        if key.endswith(PER_TYPE) and per_type and SPANS not in key:
             ranked = sorted(per_type.items(), key=lambda item: (item[1]["f"], item[0]))
             width = max(len(name) for name, _ in ranked[:max_types])
             lines.append(f"    {key.removesuffix(PER_TYPE)}: P, R, F1 per type")
