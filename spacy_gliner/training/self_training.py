@@ -152,7 +152,7 @@ def annotate(
 
 
 def self_train(
-    pipeline: Path,
+    nlp: Language,
     texts: Iterable[str],
     folder: Path,
     *,
@@ -163,9 +163,9 @@ def self_train(
     overlap: Overlap | None = None,
     overrides: dict[str, Any] | None = None,
 ) -> tuple[Language, Annotated]:
-    """Annotate raw texts with a saved pipeline and train it on them. Called again, it goes on where it was.
+    """Annotate raw texts with a pipeline and train it on them. Called again, it goes on where it was.
 
-    pipeline: The folder of a saved pipeline with a `gliner_ner`.
+    nlp: A pipeline with a `gliner_ner`; it stays as it is.
     folder: Where annotation, checkpoint and the trained pipeline (`model-last`) are written.
     smoothing: Of the labels (GLiNER multi-task, eq. 1).
     overrides: Of the training config, such as {"training.max_steps": 500}.
@@ -173,30 +173,34 @@ def self_train(
     The other arguments, and errors, are those of `annotate`.
     RETURNS: The trained pipeline, and what became of the texts.
     """
-    nlp = spacy.load(pipeline)
     report = annotate(nlp, texts, folder / "annotated.jsonl", labels=labels, keep=keep, unsure=unsure, overlap=overlap)
     if not report.n_spans:
         raise ValueError(
             f"No span of {report.n_rows} texts scored {keep} or more, so there is nothing to learn. Lower `keep`, give "
             f"more texts, or use a pipeline that knows the labels better."
         )
-    config = training_config(nlp, pipeline, folder, smoothing)
+    config = training_config(nlp, folder, smoothing, list(labels or entity_component(nlp).labels))
     config.to_disk(folder / "self_train.cfg")
     train(folder / "self_train.cfg", folder, overrides=overrides or {})
     return spacy.load(folder / "model-last"), report
 
 
-def training_config(nlp: Language, pipeline: Path, folder: Path, smoothing: float) -> Config:
+def training_config(nlp: Language, folder: Path, smoothing: float, labels: list[str]) -> Config:
     """The config of a training of this pipeline's `gliner_ner` on its own annotation."""
+    nlp.to_disk(folder / "start")
     config = Config().from_str(SETTINGS, interpolate=False)
     component = entity_component(nlp)
     name = component.name
     config["nlp"] = {key: nlp.config["nlp"][key] for key in ("lang", "pipeline", "batch_size", "tokenizer")}
-    config["components"] = {other: {"source": str(pipeline)} for other in nlp.pipe_names}
+    config["components"] = {other: {"source": str(folder / "start")} for other in nlp.pipe_names}
     own = Config(nlp.config).copy()["components"][name]
     own["loss"] = {**own["loss"], "smoothing": smoothing}
     limits = [[label, limit] for label, limit in component.cfg["label_thresholds"].items()]
-    own |= {"labels": component.label_data, "threshold": component.cfg["threshold"], "label_thresholds": limits}
+    own |= {
+        "labels": component.label_data or labels,
+        "threshold": component.cfg["threshold"],
+        "label_thresholds": limits,
+    }
     own["model"]["source"] = {"@misc": "spacy_gliner.Checkpoint.v1", "name": str(folder / "checkpoint")}
     config["components"][name] = own
     component.to_checkpoint(folder / "checkpoint")

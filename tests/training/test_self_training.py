@@ -126,7 +126,7 @@ TO_LEARN = ["Bill left Seattle.", "Ada lived in London.", "Marie works in Paris.
 def trained(saved, folder, **settings):
     limits = {"keep": 0.31, "unsure": 0.3} | settings
     overrides = {"training.max_steps": 4, "training.eval_frequency": 4, "training.before_update.every": 2}
-    return self_train(saved, TO_LEARN, folder, overrides=overrides, **limits)
+    return self_train(spacy.load(saved), TO_LEARN, folder, overrides=overrides, **limits)
 
 
 def test_a_saved_pipeline_is_trained_and_keeps_what_is_around_it(saved, tmp_path):
