@@ -2,7 +2,7 @@
 
 import typer
 
-from .cli import extract
+from .cli.extracting import extract
 
 if __name__ == "__main__":
     typer.run(extract)

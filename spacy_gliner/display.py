@@ -116,8 +116,8 @@ def print_evaluation(name: str, evaluation: Evaluation) -> None:
 
 
 def cell(scores: dict[str, Any], key: str) -> str:
-    """A score in per cent, with its standard deviation where there is one; "-" for None."""
-    if scores[key] is None:
+    """A score in per cent, with its standard deviation where there is one; "-" where there is no score."""
+    if scores.get(key) is None:
         return "-"
     deviation = scores.get(f"{key}_std")
     return " ± ".join(percents(scores[key], *([] if deviation is None else [deviation])))

@@ -61,6 +61,7 @@ def benchmark(
     *,
     threshold: float | None = None,
     exclude_labels: Iterable[str] = ("else",),
+    limit: int = 0,
 ) -> dict[str, SetScore]:
     """Ask each dataset for all labels that occur in it and compare `doc.ents` with the annotation.
 
@@ -68,12 +69,15 @@ def benchmark(
     paths (Iterable[Path]): Files of JSON lines, plain or gzipped.
     threshold (float | None): The lowest score of an entity; None leaves the component's own.
     exclude_labels (Iterable[str]): Labels neither asked for nor counted.
+    limit (int): Rows of each file, spread over it, with the labels of the whole file; 0 for all.
     RETURNS: The scores of each file, by its name without endings.
     """
     excluded = frozenset(exclude_labels)
     datasets = {name_of(path): list(read_rows(path)) for path in paths}
     with using_threshold(nlp, threshold), only_task(nlp, "gliner_ner"):
-        return {name: score_set(nlp, rows, labels_of(rows) - excluded) for name, rows in datasets.items()}
+        return {
+            name: score_set(nlp, spread(rows, limit), labels_of(rows) - excluded) for name, rows in datasets.items()
+        }
 
 
 def score_set(nlp: Language, rows: Sequence[Row], labels: Iterable[str]) -> SetScore:

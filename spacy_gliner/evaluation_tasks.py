@@ -44,15 +44,20 @@ def evaluate(
     YIELDS: The name of each file without endings, and what was measured. Raises ValueError for a file that holds
         nothing that can be evaluated and for two of the same name, ImportError where summaries lack `rouge-score`.
     """
-    kinds: dict[str, tuple[Path, Kind]] = {}
-    for path in paths:
-        if name_of(path) in kinds:
-            raise ValueError(f"Two files are named {name_of(path)}. Rename one, or evaluate them one at a time.")
-        kinds[name_of(path)] = path, kind_of(path)
-    if any(kind == "summaries" for _, kind in kinds.values()):
-        rouge_scorer()
-    for name, (path, kind) in kinds.items():
+    for name, (path, kind) in files_by_name(paths).items():
         yield name, EVALUATORS[kind](nlp, path, threshold, limit)
+
+
+def files_by_name(paths: Iterable[Path]) -> dict[str, tuple[Path, Kind]]:
+    """Each file and what it holds, by its name without endings. Raises what `evaluate` raises for a file."""
+    files: dict[str, tuple[Path, Kind]] = {}
+    for path in paths:
+        if name_of(path) in files:
+            raise ValueError(f"Two files are named {name_of(path)}. Rename one, or evaluate them one at a time.")
+        files[name_of(path)] = path, kind_of(path)
+    if any(kind == "summaries" for _, kind in files.values()):
+        rouge_scorer()
+    return files
 
 
 def kind_of(path: Path) -> Kind:

@@ -13,7 +13,8 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 from typer.testing import CliRunner
 
-from spacy_gliner.cli import app, split_labels
+from spacy_gliner.cli import app
+from spacy_gliner.cli.common import split_labels
 from spacy_gliner.display import columns, marked_text, print_table
 from spacy_gliner.evaluation import benchmark, using_threshold
 from spacy_gliner.pipeline.extensions import register_extensions

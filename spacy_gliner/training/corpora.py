@@ -97,7 +97,7 @@ class JsonCorpus(RowCorpus):
     A row is `{"tokens": […], "spans": [[start, end, label], …]}` with inclusive ends; spans may be nested. The labels
     to ask for are the row's own "labels", or all of its "source" (of its file where it names none). Rows of the
     reference library (`tokenized_text`, `ner`) are read too. "missing" ([[start, end], …]) names the tokens whose
-    annotation is unknown: nothing is learned of them.
+    annotation is unknown: nothing is learned of them, and rows without anything else are left out.
 
     spans_key: The span group of the reference that holds the gold spans; it is the component's `spans_key`.
 
@@ -125,7 +125,8 @@ class JsonCorpus(RowCorpus):
         """The Examples. Their tokens are the file's, whatever tokenizer the pipeline has."""
         labels = {name: labels_by_source(rows) for name, rows in files.items()}
         for name, row in self.order(files, rng):
-            yield make_example(nlp, row, row.get("labels", labels[name][source_of(row)]), self.spans_key)
+            if not knows_nothing(row):
+                yield make_example(nlp, row, row.get("labels", labels[name][source_of(row)]), self.spans_key)
 
 
 def _shuffled_again_and_again(rows: list[Row], rng: random.Random) -> Iterator[Row]:
@@ -189,12 +190,20 @@ def check_row(row: Any) -> Row:
     return row
 
 
+def knows_nothing(row: Row) -> bool:
+    """Whether the annotation of all tokens is missing."""
+    unknown = {token for start, end in row.get("missing", ()) for token in range(start, end + 1)}
+    return not row["spans"] and bool(unknown) and len(unknown) == len(row["tokens"])
+
+
 def make_example(nlp: Language, row: Row, labels: list[str], spans_key: str) -> Example:
     """An Example with the row's tokens; gold spans in a span group and, those that don't overlap, as entities."""
     predicted, reference = Doc(nlp.vocab, words=row["tokens"]), Doc(nlp.vocab, words=row["tokens"])
     predicted._.gliner_labels = labels
     spans = [Span(reference, start, end + 1, label=label) for start, end, label in row["spans"]]
     reference.spans[spans_key] = spans
-    missing = [reference[start : end + 1] for start, end in row.get("missing", ())]
-    reference.set_ents(filter_spans(spans), missing=filter_spans(missing), default="outside")
+    entities = filter_spans(spans)
+    unknown = {token for start, end in row.get("missing", ()) for token in range(start, end + 1)}
+    unknown -= {token.i for entity in entities for token in entity}
+    reference.set_ents(entities, missing=[reference[i : i + 1] for i in sorted(unknown)], default="outside")
     return Example(predicted, reference)

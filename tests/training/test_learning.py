@@ -467,3 +467,15 @@ def test_training_in_mixed_precision_learns_about_the_same(tiny_checkpoint):
     assert losses[0] != losses[1]
     assert losses[0] == pytest.approx(losses[1], abs=0.05)
     assert losses[1][-1] < losses[1][0]
+
+
+def test_rows_of_which_nothing_is_known_are_left_out(make_nlp, write):
+    rows = [{"tokens": ["a", "b"], "spans": [], "missing": [[0, 1]]}, {"tokens": ["c"], "spans": []}]
+    assert [example.reference.text.strip() for example in JsonCorpus(write("rows", *rows))(make_nlp())] == ["c"]
+
+
+def test_what_is_gold_is_not_missing(make_nlp, write):
+    row = {"tokens": ["New", "York", "City"], "spans": [[0, 1, "city"]], "missing": [[1, 2]]}
+    nlp = make_nlp()
+    (lesson,) = nlp.get_pipe("gliner_ner").lessons(list(JsonCorpus(write("rows", row))(nlp)))
+    assert (lesson.missing, [span[:2] for span in lesson.gold]) == ((2,), [(0, 2)])

@@ -1,4 +1,4 @@
-"""Commands around training: `spacy gliner fit-thresholds` and `self-train`."""
+"""Commands around training: `spacy gliner fit-thresholds`, `self-train` and `export`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,15 +9,19 @@ import typer
 from spacy.language import Language
 from spacy.training import Corpus, Example
 
-from .pipeline.extractor import Extractor
-from .training.corpora import JsonCorpus, data_files
-from .training.overlap import Overlap, texts_of
-from .training.self_training import self_train
-from .training.thresholds import fit_thresholds
+from ..evaluation import gliner_pipes
+from ..pipeline.extractor import Extractor
+from ..training.corpora import JsonCorpus, data_files
+from ..training.overlap import Overlap, texts_of
+from ..training.self_training import self_train
+from ..training.thresholds import fit_thresholds
+from .common import app, load_pipeline, one_line_errors, open_pipeline, split_labels
 
 Pipeline = Annotated[Path, typer.Argument(help="The folder of a saved pipeline.", exists=True, file_okay=False)]
 
 
+@app.command("fit-thresholds")
+@one_line_errors()
 def fit_thresholds_cli(
     pipeline: Pipeline,
     data: Annotated[list[Path], typer.Argument(help="Development data: .spacy, or rows of entities in .jsonl.")],
@@ -38,8 +42,10 @@ def fit_thresholds_cli(
     typer.echo(f"Saved {output or pipeline}.")
 
 
+@app.command("self-train")
+@one_line_errors()
 def self_train_cli(
-    pipeline: Pipeline,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="As --model of extract.")],
     texts: Annotated[list[Path], typer.Argument(help='Raw texts: {"text": …} in .jsonl, or a text a line in .txt.')],
     output: Annotated[Path, typer.Argument(help="A folder for the annotation and the trained pipeline (model-last).")],
     labels: Annotated[str, typer.Option(help="What to look for, separated by commas; or the pipeline's labels.")] = "",
@@ -65,10 +71,10 @@ def self_train_cli(
     }
     evaluation = [text for path in exclude or [] for file in data_files(path) for text in texts_of(file)]
     _, report = self_train(
-        pipeline,
+        open_pipeline(model, "en"),
         [text for path in texts for text in read_raw(path)],
         output,
-        labels=[label.strip() for label in labels.split(",") if label.strip()] or None,
+        labels=split_labels([labels]) or None,
         keep=keep,
         unsure=unsure,
         smoothing=smoothing,
@@ -82,6 +88,18 @@ def self_train_cli(
     for label, count in sorted(report.n_spans.items(), key=lambda item: -item[1]):
         typer.echo(f"{count:6} {label}")
     typer.echo(f"Saved {output / 'model-last'}.")
+
+
+@app.command("export")
+def export(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="As --model of extract.")],
+    folder: Annotated[Path, typer.Argument(help="Where to write the checkpoint.")],
+    half: Annotated[bool, typer.Option("--half", help="Store the weights as fp16.")] = False,
+) -> None:
+    """Write a network as a published GLiNER checkpoint, which the reference library reads too."""
+    with one_line_errors():
+        gliner_pipes(load_pipeline(model, "en"))[0].to_checkpoint(folder, half=half)
+        typer.echo(f"Wrote {folder}.")
 
 
 def read_raw(path: Path) -> Iterator[str]:

@@ -1,0 +1,80 @@
+"""The workflows of the project file run from end to end, here with a tiny random network in place of the embedded one."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import spacy
+from weasel.cli.run import project_run
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, tiny_checkpoint):
+    """A function that runs a workflow in a copy of the project; gives the folder."""
+    folder = tmp_path_factory.mktemp("project")
+    shutil.copy(ROOT / "project.yml", folder)
+    for name in ("assets", "configs", "scripts"):
+        shutil.copytree(ROOT / name, folder / name)
+    for config in ("finetune", "finetune_multitask"):
+        path = folder / "configs" / f"{config}.cfg"
+        text = path.read_text(encoding="utf8").replace("eval_frequency = 40", "eval_frequency = 3")
+        path.write_text(text.replace("every = 40", "every = 3"), encoding="utf8")
+    shorter = {
+        "finetune.cfg": ("max_steps = 240", "max_steps = 6"),
+        "finetune_multitask.cfg": ("max_steps = 120", "max_steps = 3"),
+    }
+    for name, change in shorter.items():
+        path = folder / "configs" / name
+        assert change[0] in path.read_text(encoding="utf8")
+        path.write_text(path.read_text(encoding="utf8").replace(*change), encoding="utf8")
+
+    def run(workflow, **variables):
+        variables = {"start": str(tiny_checkpoint), "backbone": str(tiny_checkpoint), "pretrain_steps": 2} | variables
+        project_run(folder, workflow, overrides={f"vars.{name}": value for name, value in variables.items()})
+        return folder
+
+    return run
+
+
+def scores(path):
+    return json.loads(path.read_text(encoding="utf8"))["sets"]
+
+
+@pytest.mark.slow
+def test_train_ends_with_a_pipeline_that_loads_and_scores(run):
+    folder = run("train")
+    nlp = spacy.load(folder / "training" / "finetuned" / "model-fitted")
+    assert len(nlp.get_pipe("gliner_ner").labels) == 7
+    for name in ("zero_shot", "finetuned"):
+        assert set(scores(folder / "metrics" / f"{name}.json")) == {"tickets_test", "ner_general"}
+    run("evaluate")
+    assert "ents_per_type" in json.loads((folder / "metrics" / "evaluate.json").read_text(encoding="utf8"))
+    run("package")
+    assert list((folder / "packages").glob("en_gliner_finetuned-*/dist/*"))
+
+
+@pytest.mark.slow
+def test_train_multitask_measures_every_task(run):
+    folder = run("train_multitask")
+    measured = json.loads((folder / "metrics" / "multitask.json").read_text(encoding="utf8"))
+    assert {"ner_general", "rel_sample", "qa_sample", "sum_sample"} <= set(measured)
+
+
+@pytest.mark.slow
+def test_pretrain_ends_with_a_checkpoint(run):
+    folder = run("pretrain")
+    nlp = spacy.blank("en")
+    nlp.add_pipe(
+        "gliner_ner",
+        config={"labels": ["person"], "model": {"source": {"name": str(folder / "training" / "checkpoint")}}},
+    )
+    nlp("Ada met Bob.")
+
+
+@pytest.mark.slow
+def test_the_benchmark_writes_tables(run):
+    folder = run("zero_shot_benchmark")
+    assert "| ner_general |" in (folder / "metrics" / "benchmark.md").read_text(encoding="utf8")
