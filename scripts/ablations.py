@@ -44,7 +44,8 @@ def main(
         settings["corpora"]["train"]["weights"] = load_config(weights_of)["corpora"]["train"]["weights"]
     settings.to_disk(output / "config.cfg")
     if steps:
-        paths |= {"training.max_steps": steps, "training.eval_frequency": steps}
+        rates = [f"training.optimizer.{rate}.total_steps" for rate in ("learn_rate", "head_learn_rate")]
+        paths |= dict.fromkeys(["training.max_steps", "training.eval_frequency", *rates], steps)
     names = [name for name in json.loads(variants.read_text(encoding="utf8")) if only in name]
     for seed in seeds.split(","):
         for name in names:

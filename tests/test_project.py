@@ -10,6 +10,7 @@ from spacy.cli import app
 from spacy.cli.init_config import fill_config
 from spacy.util import load_config, load_model_from_config
 from thinc.api import Config
+from weasel.cli.document import project_document
 from weasel.cli.run import print_run_help
 from weasel.schemas import ProjectConfigSchema, validate
 from weasel.util import load_project_config
@@ -113,3 +114,11 @@ def test_a_config_can_be_filled_by_the_command(path, tmp_path, capsys):
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_a_config_holds_no_path_of_somebodys_machine(path):
     assert not re.search(r'"(/|~|[A-Z]:)', path.read_text(encoding="utf8"))
+
+
+def test_the_readme_documents_the_project_as_it_is(tmp_path):
+    readme = tmp_path / "README.md"
+    before = (ROOT / "README.md").read_text(encoding="utf8")
+    readme.write_text(before, encoding="utf8")
+    project_document(ROOT, readme, no_emoji=True)
+    assert readme.read_text(encoding="utf8") == before, "run: spacy project document --no-emoji --output README.md"

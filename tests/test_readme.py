@@ -94,4 +94,4 @@ def test_commands_of_make_and_the_command_line_exist():
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf8"), flags=re.MULTILINE)
     assert set(re.findall(r"^make (\w+)", text, flags=re.MULTILINE)) <= set(targets)
     commands = {command.name for command in app.registered_commands}
-    assert set(re.findall(r"spacy gliner (\w+)", text)) <= commands
+    assert set(re.findall(r"spacy gliner ([\w-]+)", text)) <= commands

@@ -83,4 +83,4 @@ def test_pretrain_ends_with_a_checkpoint(run):
 @pytest.mark.slow
 def test_the_benchmark_writes_tables(run):
     folder = run("zero_shot_benchmark")
-    assert "| ner_general |" in (folder / "metrics" / "benchmark.md").read_text(encoding="utf8")
+    assert "| `ner_general` |" in (folder / "metrics" / "benchmark.md").read_text(encoding="utf8")

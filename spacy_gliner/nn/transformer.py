@@ -3,6 +3,7 @@
 The only module that pads, and it unpads before it returns. Knows no words and no labels.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +13,9 @@ from transformers import AutoConfig, AutoModel, PretrainedConfig
 from ..batching import by_length
 
 PADDED_PIECES = 4096
+# About as much padding costs a CPU what another pass costs (mostly, adding its gradients of all weights to the others).
+# To an accelerator a pass costs far more, and padding less.
+WASTED_PIECES = 96
 
 
 class Transformer(nn.Module):
@@ -42,7 +46,8 @@ class Transformer(nn.Module):
             return next(self.parameters()).new_zeros(0, self.width)
         sequences = piece_ids.split(lengths)
         outputs: list[Tensor] = [piece_ids] * len(lengths)
-        for rows in by_length(lengths, max_pieces=PADDED_PIECES):
+        most_waste = WASTED_PIECES if piece_ids.device.type == "cpu" else PADDED_PIECES
+        for rows in _passes(lengths, most_waste):
             padded = nn.utils.rnn.pad_sequence([sequences[row] for row in rows], batch_first=True)
             sizes = torch.tensor([lengths[row] for row in rows], device=piece_ids.device)
             mask = torch.arange(padded.shape[1], device=piece_ids.device) < sizes[:, None]
@@ -50,6 +55,18 @@ class Transformer(nn.Module):
             for row, vectors in zip(rows, hidden, strict=True):
                 outputs[row] = vectors[: lengths[row]]
         return torch.cat(outputs)
+
+
+def _passes(lengths: Sequence[int], most_waste: int) -> Iterator[list[int]]:
+    """Rows of similar lengths to be padded together, with `most_waste` pieces of padding at most."""
+    for rows in by_length(lengths, max_pieces=PADDED_PIECES):
+        first = n_pieces = 0
+        for end, row in enumerate(rows):
+            if lengths[row] * (end - first) - n_pieces > most_waste:
+                yield rows[first:end]
+                first, n_pieces = end, 0
+            n_pieces += lengths[row]
+        yield rows[first:]
 
 
 def hugging_face_config(config: dict[str, Any]) -> PretrainedConfig:

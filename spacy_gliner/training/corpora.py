@@ -8,7 +8,7 @@ import gzip
 import json
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain, count
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,17 +33,21 @@ class RowCorpus:
         its order depends on the seed. Without weights every row comes once, in order.
     limit: Rows per file; 0 for all. They are spread over the file.
     seed: Where randomness begins.
+    n_examples: How many Examples to give; 0 for all, which with weights are without end. `spacy debug data` needs an end.
     Raises ValueError that names file and line for a row that can't be read, and FileNotFoundError.
     """
 
     prefixes: tuple[str, ...] = ("",)
     foreign: tuple[str, ...] = ()
 
-    def __init__(self, path: str | Path, weights: Weights = None, limit: int = 0, seed: int = 0) -> None:
+    def __init__(
+        self, path: str | Path, weights: Weights = None, limit: int = 0, seed: int = 0, n_examples: int = 0
+    ) -> None:
         self.path = Path(path)
         self.weights = weights
         self.limit = limit
         self.seed = seed
+        self.n_examples = n_examples
 
     def __call__(self, nlp: Language) -> Iterator[Example]:
         """The Examples."""
@@ -55,7 +59,7 @@ class RowCorpus:
         if missing:
             raise FileNotFoundError(f"{self.path} has no data files named {', '.join(sorted(missing))}.")
         files = {name: self._rows(paths[name]) for name in names}
-        yield from self.examples(nlp, files, rng)
+        yield from islice(self.examples(nlp, files, rng), self.n_examples or None)
 
     def check(self, row: Any) -> Row:
         """The row in the form that `examples` expects. Raises ValueError, KeyError or TypeError for a bad one."""
@@ -113,8 +117,9 @@ class JsonCorpus(RowCorpus):
         limit: int = 0,
         spans_key: str = "gliner_ner",
         seed: int = 0,
+        n_examples: int = 0,
     ) -> None:
-        super().__init__(path, weights, limit, seed)
+        super().__init__(path, weights, limit, seed, n_examples)
         self.spans_key = spans_key
 
     def check(self, row: Any) -> Row:

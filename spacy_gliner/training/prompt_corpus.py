@@ -42,8 +42,9 @@ class PromptCorpus(RowCorpus):
         limit: int = 0,
         absent: float = 0.3,
         seed: int = 0,
+        n_examples: int = 0,
     ) -> None:
-        super().__init__(path, weights, limit, seed)
+        super().__init__(path, weights, limit, seed, n_examples)
         self.absent = absent
 
     def check(self, row: Any) -> Row:

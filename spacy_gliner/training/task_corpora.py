@@ -115,8 +115,9 @@ class QuestionCorpus(RowCorpus):
         unanswerable: float = 0.0,
         alternatives: bool = True,
         seed: int = 0,
+        n_examples: int = 0,
     ) -> None:
-        super().__init__(path, weights, limit, seed)
+        super().__init__(path, weights, limit, seed, n_examples)
         if not 0 <= unanswerable <= 1:
             raise ValueError(f"unanswerable is a share from 0 to 1, got {unanswerable}.")
         self.per_question = per_question

@@ -40,6 +40,30 @@ def test_sequences_come_back_in_their_order_as_if_read_alone(config, monkeypatch
     torch.testing.assert_close(vectors, torch.cat(alone), atol=1e-9, rtol=0)
 
 
+@pytest.mark.parametrize("waste", [0, 3, 4096])
+def test_passes_hold_each_row_once_and_little_padding(waste):
+    lengths = [3, 11, 1, 7, 40, 2, 7, 41]
+    passes = list(transformer._passes(lengths, waste))
+    assert sorted(row for rows in passes for row in rows) == list(range(len(lengths)))
+    for rows in passes:
+        sizes = [lengths[row] for row in rows]
+        assert max(sizes) * len(sizes) - sum(sizes) <= waste
+    assert len(passes) == {0: 7, 3: 4, 4096: 1}[waste]
+
+
+def test_however_sequences_are_padded_vectors_and_gradients_are_the_same(monkeypatch):
+    lengths, results = [3, 11, 1, 7, 40, 2], []
+    backbone = Transformer(tiny_bert()).double().eval()
+    for waste in (0, 10, 4096):
+        monkeypatch.setattr(transformer, "WASTED_PIECES", waste)
+        backbone.zero_grad()
+        vectors = backbone(torch.cat([ids(length) for length in lengths]), lengths)
+        (vectors * torch.arange(vectors.shape[1])).sum().backward()
+        results.append([vectors.detach(), *(parameter.grad for parameter in backbone.parameters())])
+    for result in results[1:]:
+        torch.testing.assert_close(result, results[0], atol=1e-9, rtol=1e-9)
+
+
 def test_of_t5_only_the_encoder_is_there():
     names = Transformer(tiny_t5()).state_dict()
     assert not any("decoder" in name for name in names)
