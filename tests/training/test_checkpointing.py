@@ -37,7 +37,7 @@ def config(pytestconfig, data, tiny_backbone, tmp_path):
 
     def make(folder, **training):
         config = load_config(pytestconfig.rootpath / "configs" / "embedded.cfg", interpolate=False)
-        config["paths"] = {"train": str(data), "dev": str(data), "backbone": str(tiny_backbone)}
+        config["paths"] |= {"train": str(data), "dev": str(data), "backbone": str(tiny_backbone)}
         config["components"]["gliner_ner"]["labels"] = LABELS
         config["components"]["gliner_ner"]["model"]["source"]["dropout"] = 0.3
         config["corpora"]["train"]["weights"] = {"data": 1}
