@@ -3,7 +3,8 @@
     python scripts/ablations.py configs/ablation.cfg configs/ablations.json training/ablations \
         --train data/train --dev data/dev --start path/to/checkpoint --seeds 1,2,3
 
-Variants are overrides of the config, by name. Every finished run leaves a JSON file, and is not run again.
+Variants are overrides of the config, by name. Every finished run leaves a JSON file, and is not run again with the same
+settings.
 """
 
 import json
@@ -35,6 +36,7 @@ def main(
     steps: Annotated[int, typer.Option(help="Steps of each run; 0 for those of the config")] = 0,
     limit: Annotated[int, typer.Option(help="Rows of each development file")] = 150,
     only: Annotated[str, typer.Option(help="Variants whose name contains this")] = "",
+    gpu_id: Annotated[int, typer.Option(help="GPU to train on, or -1 for the CPU")] = -1,
 ) -> None:
     """Run what is missing and print the table."""
     output.mkdir(parents=True, exist_ok=True)
@@ -46,39 +48,33 @@ def main(
     if steps:
         rates = [f"training.optimizer.{rate}.total_steps" for rate in ("learn_rate", "head_learn_rate")]
         paths |= dict.fromkeys(["training.max_steps", "training.eval_frequency", *rates], steps)
-    names = [name for name in json.loads(variants.read_text(encoding="utf8")) if only in name]
+    chosen = {name: own for name, own in json.loads(variants.read_text(encoding="utf8")).items() if only in name}
+    results: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
     for seed in seeds.split(","):
-        for name in names:
-            result = output / f"{name}, seed {seed}.json"
-            if not result.exists():
-                overrides = json.loads(variants.read_text(encoding="utf8"))[name]
-                scores = run(
-                    output / "config.cfg",
-                    output / "run",
-                    paths | {"system.seed": int(seed)} | overrides,
-                    dev_data,
-                    limit,
-                )
-                result.write_text(json.dumps(scores), encoding="utf8")
-                print(name, seed, scores)
-    table = make_table({name: results_of(output, name) for name in names})
+        for name, own in chosen.items():
+            path, overrides = output / f"{name}, seed {seed}.json", paths | {"system.seed": int(seed)} | own
+            asked = {"config": settings.to_str(), "overrides": overrides, "limit": limit}
+            result = json.loads(path.read_text(encoding="utf8")) if path.exists() else {}
+            if result.get("asked") != asked:
+                result = run(output / "config.cfg", output / "run", overrides, dev_data, limit, gpu_id) | {
+                    "asked": asked
+                }
+                path.write_text(json.dumps(result), encoding="utf8")
+            results[name].append(result)
+            print(name, seed, {key: result[key] for key in MEASURES})
+    table = make_table(results)
     (output / "table.md").write_text(table, encoding="utf8")
     print(table)
 
 
-def run(config: Path, folder: Path, overrides: Mapping[str, Any], dev: Path, limit: int) -> dict[str, Any]:
+def run(config: Path, folder: Path, overrides: Mapping[str, Any], dev: Path, limit: int, gpu: int) -> dict[str, Any]:
     """Train, and measure on each development file; every row is asked for the labels of its source."""
-    train(config, folder, overrides=dict(overrides))
+    train(config, folder, overrides=dict(overrides), use_gpu=gpu)
     nlp = spacy.load(folder / "model-last")
     per_file = {name_of(path): nlp.evaluate(list(JsonCorpus(path, limit=limit)(nlp))) for path in data_files(dev)}
     shutil.rmtree(folder)
     files = {name: {key: scores[key] for key in MEASURES} for name, scores in per_file.items()}
     return {key: fmean(scores[key] for scores in files.values()) for key in MEASURES} | {"files": files}
-
-
-def results_of(output: Path, name: str) -> list[dict[str, Any]]:
-    """What the finished runs of a variant scored."""
-    return [json.loads(path.read_text(encoding="utf8")) for path in sorted(output.glob(f"{name}, seed *.json"))]
 
 
 def make_table(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:

@@ -8,7 +8,6 @@ the lines, and so have questions. Reads the files `rel_*` and `qa_*` of the firs
 (its spans have types), only those of unknown type are missing; otherwise everything but the typed ones.
 """
 
-import gzip
 import json
 import re
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from typing import Any
 import typer
 
 from spacy_gliner.pipeline.words import WORD
-from spacy_gliner.training.corpora import Row, data_files, name_of
+from spacy_gliner.training.corpora import Row, data_files, name_of, read_rows
 
 # What stands at the two ends of a relation, as a label each; several where it may be called differently.
 ENDS: dict[str, tuple[str, str]] = {
@@ -175,11 +174,10 @@ def main(source: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for path in data_files(source):
         name = name_of(path)
-        derive = {"rel": from_relations, "qa": from_questions}.get(name.split("_")[0])
+        derive = {"rel": from_relations, "qa": from_questions, "squad": from_questions}.get(name.split("_")[0])
         if derive is None:
             continue
-        with gzip.open(path, "rt", encoding="utf8") as file:
-            rows = with_labels([new for line in file for new in derive(json.loads(line), name)])
+        rows = with_labels([new for row in read_rows(path, dict) for new in derive(row, name)])
         if not rows:
             continue
         target = folder / f"ner_types_{name}.jsonl"

@@ -85,7 +85,8 @@ def score_set(nlp: Language, rows: Sequence[Row], labels: Iterable[str]) -> SetS
     asked = sorted(labels)
     gold = [{(start, end + 1, label) for start, end, label in row["spans"] if label in asked} for row in rows]
     docs = nlp.pipe(ask(Doc(nlp.vocab, words=row["tokens"]), asked) for row in rows)
-    predicted = [{(ent.start, ent.end, ent.label_) for ent in doc.ents} for doc in docs]
+    found = [{(ent.start, ent.end, ent.label_) for ent in doc.ents} for doc in docs]
+    predicted = [_known(spans, row) | (spans & right) for spans, row, right in zip(found, rows, gold, strict=True)]
     n_gold, n_predicted = sum(map(len, gold)), sum(map(len, predicted))
     n_correct = sum(len(g & p) for g, p in zip(gold, predicted, strict=True))
     return SetScore(
@@ -96,6 +97,12 @@ def score_set(nlp: Language, rows: Sequence[Row], labels: Iterable[str]) -> SetS
         n_gold=n_gold,
         n_predicted=n_predicted,
     )
+
+
+def _known(spans: set[tuple[int, int, str]], row: Row) -> set[tuple[int, int, str]]:
+    """The spans that don't touch a token without annotation."""
+    missing = {token for start, end in row.get("missing", ()) for token in range(start, end + 1)}
+    return {span for span in spans if missing.isdisjoint(range(span[0], span[1]))}
 
 
 def labels_of(rows: Iterable[Row]) -> set[str]:

@@ -56,6 +56,7 @@ def self_train_cli(
     rate: Annotated[float, typer.Option(min=0, help="Learning rate of the encoder.")] = 5e-6,
     head_rate: Annotated[float, typer.Option(min=0, help="Learning rate of the rest.")] = 7e-6,
     seed: Annotated[int, typer.Option(help="Where randomness begins.")] = 0,
+    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU to train on, or -1 for the CPU.")] = -1,
     exclude: Annotated[
         list[Path] | None,
         typer.Option(help="Evaluation data: texts that share ten words in a row with one of theirs are left out."),
@@ -80,6 +81,7 @@ def self_train_cli(
         smoothing=smoothing,
         overlap=Overlap(evaluation) if evaluation else None,
         overrides=overrides,
+        use_gpu=gpu_id,
     )
     typer.echo(
         f"Learned from {sum(report.n_spans.values())} spans in {report.n_rows} texts; {report.n_unsure} spans were "

@@ -49,6 +49,8 @@ def columns_of(line: str) -> list[str]:
 
 def looks_like_conll(line: str) -> bool:
     """Whether this is a line of a column file."""
+    if line.lstrip().startswith(("{", "[")):  # JSON, whatever it ends with
+        return False
     columns = columns_of(line)
     return columns[0] == "-DOCSTART-" or (len(columns) > 1 and TAG.fullmatch(columns[-1]) is not None)
 

@@ -64,10 +64,12 @@ def _record(where: str, row: Any) -> Record | Skip:
     )
 
 
-def _token_record(where: str, row: dict[str, Any]) -> Record:
+def _token_record(where: str, row: dict[str, Any]) -> Record | Skip:
     tokens = get_tokens(row, "tokens")
     spans = [mark_of_list(span, last=1) for span in get_list(row, "spans")]
     missing = [mark_of_list([*_pair(place), ""], last=1)[:2] for place in get_list(row, "missing")]
+    if not any(row.get(key) is not None for key in ("spans", "relations", "relation")):
+        return Skip(where, NOT_ANNOTATED)
     record = Record(where, tokens=tokens, spans=spans, missing=missing, extra=_extra(row))
     _add_facts(record, row, last=1)
     return record

@@ -29,6 +29,8 @@ from .parts import Part, parts
 from .tasks import Task
 from .windows import Finding, Windows, merge, word_ranges, word_tokens
 
+# In so many examples labels are looked for, where none are configured.
+OBSERVED = 5000
 # So many different sets of labels are parsed only once.
 REMEMBERED = 1000
 
@@ -255,7 +257,7 @@ class Extractor(TrainablePipe):
 
     def _observed_labels(self, get_examples: Callable[[], Iterable[Example]]) -> list[str]:
         """What the examples have; those that bring their own labels are asked only where there are no others."""
-        examples = list(islice(get_examples(), 1000))
+        examples = list(islice(get_examples(), OBSERVED))
         without = [example for example in examples if self._own_labels(example.predicted) is None]
         return list(dict.fromkeys(name for example in without or examples for name in self.task.observe(example)))
 

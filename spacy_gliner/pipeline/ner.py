@@ -119,8 +119,13 @@ class Entities:
         return drop_overlaps(spans, nested=self.nested, multi_label=self.multi_label)
 
     def given(self, example: Example) -> Doc:
-        """The predicted Doc: entities need no inputs but labels."""
-        return example.predicted
+        """The predicted Doc, with the labels that the reference was annotated for."""
+        labels = example.reference._.gliner_labels
+        if labels is None or example.predicted._.gliner_labels is not None:
+            return example.predicted
+        doc = example.predicted.copy()
+        doc._.gliner_labels = labels
+        return doc
 
     def observe(self, example: Example) -> list[str]:
         """The labels of the gold spans."""

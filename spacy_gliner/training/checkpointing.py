@@ -11,6 +11,7 @@ import logging
 import os
 import random
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from spacy.language import Language
 from spacy.training import Example
 
 from ..ml.architectures import owned_shim
+from ..pipeline.extensions import INPUTS
 from ..pipeline.extractor import Extractor
 
 STATE = "state.pt"
@@ -34,6 +36,8 @@ BeforeUpdate = Callable[[Language, dict[str, Any]], None]
 
 def checkpoints(path: str | Path, every: int = 100) -> BeforeUpdate:
     """A callback that saves the state of a training, and takes it up again: `spacy_gliner.checkpoints.v1`.
+
+    When a training comes to its end, its checkpoint is removed: started again, it begins anew.
 
     path: A folder for the checkpoint, which is the run's own.
     every: Steps from one checkpoint to the next.
@@ -69,12 +73,13 @@ class Run:
         self.folder = folder
         self.config = fingerprint(nlp)
         self.updates: list[tuple[int, dict[str, float]]] = []  # of every update: its data, the losses it added
-        self.scores: list[dict[str, Any]] = []
+        self.scores: list[tuple[int, dict[str, Any]]] = []
         self.output: Path | None = None
         self.saved = self._read()
         self.replaying = self.saved is not None
         self.own = {name: getattr(nlp, name) for name in ("update", "evaluate", "to_disk")}
         self.n_replayed = {"updates": 0, "scores": 0}
+        self.evaluated = False  # since the pipeline was last saved
         vars(nlp).update(update=self._update, evaluate=self._evaluate, to_disk=self._to_disk)
         if self.saved is not None:
             logger.warning("Going on from step %d, as saved in %s.", self.saved["step"], folder)
@@ -88,17 +93,13 @@ class Run:
 
     def _update(self, examples: Iterable[Example], *, losses: dict[str, float] | None = None, **kwargs: Any) -> Any:
         examples = list(examples)
-        data = crc32("\n".join(example.reference.text for example in examples).encode("utf8"))
+        data = digest(examples)
         losses = {} if losses is None else losses
         if self.replaying:
             assert self.saved is not None
             before, added = self.saved["updates"][self.n_replayed["updates"]]
             self.n_replayed["updates"] += 1
-            if before != data:
-                raise ValueError(
-                    f"The training data are not those that the checkpoint in {self.folder} has seen. Put them back, or "
-                    f"delete that folder to begin anew."
-                )
+            self._same_data(before, data, "training")
             for name, loss in added.items():
                 losses[name] = losses.get(name, 0.0) + loss
         else:
@@ -109,14 +110,24 @@ class Run:
         return losses
 
     def _evaluate(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
+        examples = list(examples)
+        data, self.evaluated = digest(examples), True
         if self.replaying:
             assert self.saved is not None
-            scores: dict[str, Any] = self.saved["scores"][self.n_replayed["scores"]]
+            before, scores = self.saved["scores"][self.n_replayed["scores"]]
             self.n_replayed["scores"] += 1
+            self._same_data(before, data, "development")
         else:
             scores = self.own["evaluate"](examples, **kwargs)
-        self.scores.append(scores)
-        return scores
+        self.scores.append((data, scores))
+        return dict(scores)
+
+    def _same_data(self, before: int, now: int, kind: str) -> None:
+        if before != now:
+            raise ValueError(
+                f"The {kind} data are not those that the checkpoint in {self.folder} has seen. Put them back, or "
+                f"delete that folder to begin anew."
+            )
 
     def _to_disk(self, path: str | Path, **kwargs: Any) -> None:
         """Save; while replaying, put in the best pipeline of before."""
@@ -127,6 +138,9 @@ class Run:
             return
         self.own["to_disk"](path, **kwargs)
         self.output = path.parent
+        ended, self.evaluated = not self.evaluated, False  # spaCy saves after an evaluation, and once at the end
+        if ended and sys.exc_info()[0] is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _take_up(self, saved: Mapping[str, Any]) -> None:
         for name, state in saved["pipes"].items():
@@ -140,6 +154,8 @@ class Run:
         random.setstate(saved["random"])
         numpy.random.set_state(saved["numpy"])
         torch.set_rng_state(saved["torch"])
+        if len(saved["cuda"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(saved["cuda"])
         self.replaying, self.saved = False, None
 
     def _save(self, step: int) -> None:
@@ -153,6 +169,7 @@ class Run:
             "random": random.getstate(),
             "numpy": numpy_state(),
             "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all(),
         }
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.output is not None and (self.output / BEST).exists():
@@ -170,6 +187,21 @@ class Run:
                 f"or delete that folder to begin anew, or give this training a folder of its own."
             )
         return saved | {"scores": json.loads(saved["scores"])}
+
+
+def digest(examples: Iterable[Example]) -> int:
+    """What Examples are recognized by: texts, what is asked, and all annotation that is learned."""
+    return crc32(repr([_content(example) for example in examples]).encode("utf8"))
+
+
+def _content(example: Example) -> tuple[Any, ...]:
+    reference = example.reference
+    groups = {
+        key: ([(span.start, span.end, span.label_) for span in group], sorted(group.attrs.items(), key=str))
+        for key, group in reference.spans.items()
+    }
+    asked = [example.predicted._.get(name) for name in INPUTS]
+    return reference.text, [(token.ent_iob, token.ent_type_) for token in reference], groups, reference.cats, asked
 
 
 def fingerprint(nlp: Language) -> str:

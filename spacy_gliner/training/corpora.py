@@ -33,7 +33,7 @@ class RowCorpus:
         its order depends on the seed. Without weights every row comes once, in order.
     limit: Rows per file; 0 for all. They are spread over the file.
     seed: Where randomness begins.
-    n_examples: How many Examples to give; 0 for all, which with weights are without end. `spacy debug data` needs an end.
+    n_examples: How many Examples to give; 0 for all, which with weights are without end.
     Raises ValueError that names file and line for a row that can't be read, and FileNotFoundError.
     """
 
@@ -124,7 +124,11 @@ class JsonCorpus(RowCorpus):
 
     def check(self, row: Any) -> Row:
         """The row with `tokens` and `spans`."""
-        return check_row(row)
+        without = isinstance(row, dict) and "tokens" in row and "spans" not in row
+        checked = check_row(row)
+        if without and "tokenized_text" not in checked:
+            raise ValueError('a row of entities needs "spans"; an empty list says that it has none')
+        return checked
 
     def examples(self, nlp: Language, files: Mapping[str, list[Row]], rng: random.Random) -> Iterator[Example]:
         """The Examples. Their tokens are the file's, whatever tokenizer the pipeline has."""

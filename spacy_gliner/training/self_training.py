@@ -7,6 +7,7 @@ annotation, and nothing is learned of them. Training is `spacy train`'s, with la
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from thinc.api import Config
 
+from ..ml.architectures import shim_of
 from ..pipeline.extractor import Extractor
 from .corpora import Row
 from .overlap import Overlap
@@ -134,8 +136,10 @@ def annotate(
             report.n_left_out += 1
         elif text.strip():
             wanted.append(text)
-    done = _read_done(path, wanted)
     path.parent.mkdir(parents=True, exist_ok=True)
+    weights = sha256(shim_of(component.model).to_bytes()).hexdigest()
+    _same_settings(path, {"labels": asked, "keep": keep, "unsure": unsure, "weights": weights})
+    done = _read_done(path, wanted)
     with path.open("a", encoding="utf8") as file:
         for first in range(len(done), len(wanted), batch_size):
             docs = [_ask(nlp.make_doc(text), asked) for text in wanted[first : first + batch_size]]
@@ -162,6 +166,7 @@ def self_train(
     smoothing: float = 0.2,
     overlap: Overlap | None = None,
     overrides: dict[str, Any] | None = None,
+    use_gpu: int = -1,
 ) -> tuple[Language, Annotated]:
     """Annotate raw texts with a pipeline and train it on them. Called again, it goes on where it was.
 
@@ -169,6 +174,7 @@ def self_train(
     folder: Where annotation, checkpoint and the trained pipeline (`model-last`) are written.
     smoothing: Of the labels (GLiNER multi-task, eq. 1).
     overrides: Of the training config, such as {"training.max_steps": 500}.
+    use_gpu: The number of the GPU to train on; -1 for the CPU.
 
     The other arguments, and errors, are those of `annotate`.
     RETURNS: The trained pipeline, and what became of the texts.
@@ -181,7 +187,7 @@ def self_train(
         )
     config = training_config(nlp, folder, smoothing, list(labels or entity_component(nlp).labels))
     config.to_disk(folder / "self_train.cfg")
-    train(folder / "self_train.cfg", folder, overrides=overrides or {})
+    train(folder / "self_train.cfg", folder, overrides=overrides or {}, use_gpu=use_gpu)
     return spacy.load(folder / "model-last"), report
 
 
@@ -257,7 +263,20 @@ def _read_done(path: Path, texts: Sequence[str]) -> list[Row]:
     if half:  # an interruption came while it was written
         path.write_text(whole + "\n" if whole else "", encoding="utf8")
     rows = [json.loads(line) for line in whole.splitlines()]
-    for row, text in zip(rows, texts, strict=False):
-        if "".join(row["tokens"]) != "".join(text.split()):
-            raise ValueError(f"{path} holds the annotation of other texts. Delete it, or choose another folder.")
-    return rows[: len(texts)]
+    begun = ["".join(text.split()) for text in texts[: len(rows)]]
+    if ["".join(row["tokens"]) for row in rows] != begun:
+        raise ValueError(f"{path} holds the annotation of other texts. Delete it, or choose another folder.")
+    return rows
+
+
+def _same_settings(path: Path, settings: dict[str, Any]) -> None:
+    """Keep what an annotation was made with beside it. Raises ValueError where it was made with something else."""
+    beside = path.with_suffix(".settings.json")
+    if path.exists() and beside.exists():
+        before = json.loads(beside.read_text(encoding="utf8"))
+        other = [name for name in settings if before[name] != settings[name]]
+        if other:
+            raise ValueError(
+                f"{path} was annotated with other {', '.join(other)}. Delete it, or choose another folder."
+            )
+    beside.write_text(json.dumps(settings), encoding="utf8")

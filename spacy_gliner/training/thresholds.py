@@ -10,6 +10,7 @@ from spacy.training import Example
 
 from ..pipeline.extractor import Extractor
 
+ROUNDS = 2  # how often every label is tried: a change of one may make another worth while
 GRID = [step / 40 for step in range(2, 39)]
 Found = tuple[str, float, bool]  # the label of a span, its score, whether it is gold
 
@@ -38,7 +39,7 @@ def fit_thresholds(
     """
     examples = [example for example in examples if component.task.gold(example) is not None]
     before = dict(component.cfg)
-    component.cfg |= {"threshold": GRID[0], "label_thresholds": {}}
+    component.cfg |= {"threshold": GRID[0], "label_thresholds": dict.fromkeys(component.labels, GRID[0])}
     try:
         found, n_gold = find(component, examples)
     finally:
@@ -48,18 +49,21 @@ def fit_thresholds(
             f"There are no gold spans for '{component.name}' in these {len(examples)} examples, so no threshold can be "
             f"fitted. Give development data that is annotated."
         )
+    brought = {label.name: label.threshold for label in component.task.parse(component.cfg["labels"])}
+    old = {name: limit for name, limit in brought.items() if limit is not None} | before["label_thresholds"]
     limit = best_limit(found, sum(n_gold.values()), before["threshold"])
-    own = _of_labels(found, n_gold, limit, min_gold) if per_label else {}
-    old = {name: before["label_thresholds"].get(name, before["threshold"]) for name in n_gold}
-    new = {name: own.get(name, limit) for name in n_gold}
+    own = of_labels(found, n_gold, limit, min_gold) if per_label else {}
+    own |= {name: limit for name, brings in brought.items() if brings is not None and name not in own}
     component.cfg |= {"threshold": limit, "label_thresholds": own}
-    return Fitted(
-        limit, own, _f1(found, n_gold, old, before["threshold"]), _f1(found, n_gold, new, limit), len(examples)
-    )
+    f1_before = micro_f1(found, n_gold, old, before["threshold"])
+    return Fitted(limit, own, f1_before, micro_f1(found, n_gold, own, limit), len(examples))
 
 
 def find(component: Extractor, examples: Sequence[Example]) -> tuple[list[Found], dict[str, int]]:
-    """Everything found in the Examples with the component's threshold, and the number of gold spans of each label."""
+    """Everything found in the Examples with the component's threshold, and the number of gold spans of each label.
+
+    What touches tokens without annotation is left out.
+    """
     task = component.task
     found: list[Found] = []
     n_gold: dict[str, int] = {}
@@ -67,7 +71,9 @@ def find(component: Extractor, examples: Sequence[Example]) -> tuple[list[Found]
         gold = {span[:3] for span in task.gold(example) or ()}
         for _, _, label in gold:
             n_gold[task.name_of(label)] = n_gold.get(task.name_of(label), 0) + 1
-        found += [(task.name_of(span.label), span.score, span[:3] in gold) for span in spans]
+        missing = set(task.missing(example))
+        known = [span for span in spans if span[:3] in gold or missing.isdisjoint(range(span.start, span.end))]
+        found += [(task.name_of(span.label), span.score, span[:3] in gold) for span in known]
     return found, n_gold
 
 
@@ -84,17 +90,19 @@ def f1_at(found: Iterable[Found], n_gold: int, limit: float) -> float:
     return 2 * sum(kept) / max(len(kept) + n_gold, 1)
 
 
-def _of_labels(found: list[Found], n_gold: dict[str, int], limit: float, min_gold: int) -> dict[str, float]:
-    own = {}
-    for name, n_of_label in n_gold.items():
-        of_label = [entry for entry in found if entry[0] == name]
-        if n_of_label >= min_gold:
-            best = best_limit(of_label, n_of_label, limit)
-            if f1_at(of_label, n_of_label, best) > f1_at(of_label, n_of_label, limit):
-                own[name] = best
-    return own
+def of_labels(found: list[Found], n_gold: dict[str, int], limit: float, min_gold: int) -> dict[str, float]:
+    """Thresholds of labels, changed one after the other as long as the micro F1 over all labels rises."""
+    own: dict[str, float] = {}
+    best = micro_f1(found, n_gold, own, limit)
+    for name in [name for name, count in n_gold.items() if count >= min_gold] * ROUNDS:
+        for other in GRID:
+            score = micro_f1(found, n_gold, own | {name: other}, limit)
+            if score > best + 1e-9:
+                best, own = score, own | {name: other}
+    return {name: other for name, other in own.items() if other != limit}
 
 
-def _f1(found: Iterable[Found], n_gold: dict[str, int], limits: dict[str, float], default: float) -> float:
+def micro_f1(found: Iterable[Found], n_gold: dict[str, int], limits: dict[str, float], default: float) -> float:
+    """F1 over all labels, each with its own threshold or the default."""
     kept = [right for name, score, right in found if score > limits.get(name, default)]
     return 2 * sum(kept) / max(len(kept) + sum(n_gold.values()), 1)

@@ -91,9 +91,10 @@ def test_a_resumed_training_goes_on_as_the_one_that_went_on(config, tmp_path, mo
     assert_same_weights(tmp_path / "a" / "model-best", tmp_path / "b" / "model-best")
 
 
-def test_a_finished_training_that_is_started_again_ends_the_same(config, tmp_path):
+def test_a_finished_training_leaves_no_checkpoint_and_begins_anew(config, tmp_path):
     path = config(tmp_path / "state")
     train(path, tmp_path / "a")
+    assert not (tmp_path / "state").exists()
     train(path, tmp_path / "b")
     assert_same_weights(tmp_path / "a" / "model-last", tmp_path / "b" / "model-last")
     assert_same_weights(tmp_path / "a" / "model-best", tmp_path / "b" / "model-best")
@@ -109,18 +110,29 @@ def test_an_interruption_before_the_first_checkpoint_begins_anew(config, tmp_pat
     train(path, tmp_path / "a")
 
 
-def test_a_checkpoint_of_another_config_is_not_taken_up(config, tmp_path):
-    train(config(tmp_path / "state"), tmp_path / "a")
+@pytest.fixture
+def interrupted(config, tmp_path, monkeypatch):
+    """The config of a training that was interrupted at its last step, after the last checkpoint."""
+    path = config(tmp_path / "state")
+    with monkeypatch.context() as patch:
+        interrupt(patch, 12)
+        with pytest.raises(Interrupted):
+            train(path, tmp_path / "a")
+    return path
+
+
+def test_a_checkpoint_of_another_config_is_not_taken_up(interrupted, config, tmp_path):
     with pytest.raises(ValueError, match="a training with another config"):
         train(config(tmp_path / "state", max_steps=20), tmp_path / "a")
 
 
-def test_a_checkpoint_of_other_data_is_not_taken_up(config, tmp_path, data):
-    path = config(tmp_path / "state")
-    train(path, tmp_path / "a")
-    data.write_text(data.read_text(encoding="utf8").replace("Paris", "Rome"), encoding="utf8")
+@pytest.mark.parametrize(("before", "after"), [("Paris", "Rome"), ('"company"', '"city"'), ("[2, 2,", "[1, 2,")])
+def test_a_checkpoint_of_other_texts_or_annotation_is_not_taken_up(interrupted, tmp_path, data, before, after):
+    text = data.read_text(encoding="utf8")
+    assert before in text
+    data.write_text(text.replace(before, after), encoding="utf8")
     with pytest.raises(ValueError, match="not those that the checkpoint"):
-        train(path, tmp_path / "a")
+        train(interrupted, tmp_path / "a")
 
 
 def test_a_half_written_checkpoint_does_not_take_the_place_of_a_whole_one(config, tmp_path, monkeypatch):

@@ -155,3 +155,17 @@ def test_smoothing_reaches_the_loss(saved, tmp_path):
 def test_nothing_to_learn_is_an_error_that_says_what_to_do(saved, tmp_path):
     with pytest.raises(ValueError, match="No span of 3 texts scored 0.999 or more"):
         trained(saved, tmp_path / "out", keep=0.999)
+
+
+def test_annotation_with_other_settings_is_not_taken_over(nlp, tmp_path):
+    annotate(nlp, TEXTS, tmp_path / "a.jsonl", keep=0.8)
+    with pytest.raises(ValueError, match="annotated with other keep"):
+        annotate(nlp, TEXTS, tmp_path / "a.jsonl", keep=0.85)
+    with pytest.raises(ValueError, match="annotated with other labels"):
+        annotate(nlp, TEXTS, tmp_path / "a.jsonl", keep=0.8, labels=["city"])
+
+
+def test_texts_that_are_excluded_later_are_not_kept_in_the_file(nlp, tmp_path):
+    annotate(nlp, TEXTS, tmp_path / "a.jsonl")
+    with pytest.raises(ValueError, match="annotation of other texts"):
+        annotate(nlp, TEXTS, tmp_path / "a.jsonl", overlap=Overlap(["Bob left Oslo"]))

@@ -8,7 +8,7 @@ from spacy.cli.find_threshold import find_threshold
 from spacy.tokens import DocBin, Span
 from spacy.training import Example
 
-from spacy_gliner.training.thresholds import GRID, best_limit, f1_at, fit_thresholds
+from spacy_gliner.training.thresholds import GRID, best_limit, f1_at, find, fit_thresholds, micro_f1, of_labels
 from spacy_gliner.types import ScoredSpan
 
 # What the network "finds": the score of each word for each label.
@@ -123,3 +123,30 @@ def test_find_threshold_of_spacy_works_too(make_nlp, tmp_path):
     assert list(scores) == [0.0, 0.5, 1.0]
     assert scores[1.0] == 0.0
     assert len(set(scores.values())) > 1
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.floats(0.06, 0.99), st.booleans()), min_size=1),
+    st.dictionaries(st.sampled_from("abc"), st.integers(1, 9), min_size=1),
+)
+def test_thresholds_of_labels_never_make_the_whole_worse(found, more):
+    n_gold = {name: more.get(name, 0) + sum(right for label, _, right in found if label == name) for name in "abc"}
+    common = best_limit(found, sum(n_gold.values()), 0.5)
+    own = of_labels(found, n_gold, common, 1)
+    assert micro_f1(found, n_gold, own, common) >= micro_f1(found, n_gold, {}, common)
+
+
+def test_thresholds_that_labels_bring_are_replaced(make_nlp, monkeypatch):
+    pipe = make_nlp(labels=[{"name": "person", "threshold": 0.99}]).get_pipe("gliner_ner")
+    monkeypatch.setattr(pipe, "predict", lambda docs: [[ScoredSpan(0, 1, "person", 0.6)] for _ in docs])
+    fitted = fit_thresholds(pipe, examples_of(pipe, ["Ada"]), min_gold=5)
+    assert (fitted.before, fitted.after) == (0.0, 1.0)
+    assert pipe.cfg["label_thresholds"]["person"] < 0.6
+
+
+def test_what_is_found_where_annotation_is_missing_does_not_count(component):
+    doc = spacy.tokens.Doc(component.vocab, words=["Ada", "Tea"])
+    reference = doc.copy()
+    reference.set_ents([Span(reference, 0, 1, label="person")], missing=[reference[1:2]])
+    assert fit_thresholds(component, [Example(doc, reference)]).after == 1.0
+    assert find(component, [Example(doc, reference)])[0] == [("person", 0.9, True)]
