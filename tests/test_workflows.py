@@ -55,11 +55,22 @@ def test_train_ends_with_a_pipeline_that_loads_and_scores(run):
     nlp = spacy.load(folder / "training" / "finetuned" / "model-fitted")
     assert len(nlp.get_pipe("gliner_ner").labels) == 7
     for name in ("zero_shot", "finetuned"):
-        assert set(scores(folder / "metrics" / f"{name}.json")) == {"tickets_test", "ner_general"}
+        assert set(scores(folder / "metrics" / f"{name}.json")) == {"test", "ner_general"}
     run("evaluate")
     assert "ents_per_type" in json.loads((folder / "metrics" / "evaluate.json").read_text(encoding="utf8"))
     run("package")
     assert list((folder / "packages").glob("en_gliner_finetuned-*/dist/*"))
+
+
+@pytest.mark.slow
+def test_train_can_be_run_again_with_data_of_other_formats(run, tmp_path):
+    columns = tmp_path / "train.conll"
+    columns.write_text("Ada B-human\nmet O\nBob B-human\n. O\n\nNobody O\ncame O\n. O\n" * 4, encoding="utf8")
+    texts = tmp_path / "test.jsonl"
+    texts.write_text(json.dumps({"text": "Ada met Bob.", "entities": [[0, 3, "human"]]}) + "\n", encoding="utf8")
+    folder = run("train", train=str(columns), dev=str(columns), test=str(texts))
+    assert spacy.load(folder / "training" / "finetuned" / "model-fitted").get_pipe("gliner_ner").labels == ("human",)
+    assert set(scores(folder / "metrics" / "finetuned.json")) == {"test", "ner_general"}
 
 
 @pytest.mark.slow
