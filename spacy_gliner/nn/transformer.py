@@ -4,11 +4,11 @@ The only module that pads, and it unpads before it returns. Knows no words and n
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PretrainedConfig
+from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
 
 from ..batching import by_length
 
@@ -40,18 +40,20 @@ class Transformer(nn.Module):
     def forward(self, piece_ids: Tensor, lengths: list[int]) -> Tensor:
         """piece_ids (P), lengths of the sequences -> contextual vectors (P, D).
 
-        Sequences of similar length are padded together, so that little of the work is padding.
+        Sequences of similar length are padded together, so that little of the work is padding. Embeddings are looked up
+        once for all of them: their gradient is as large as the vocabulary.
         """
         if not lengths:
             return next(self.parameters()).new_zeros(0, self.width)
-        sequences = piece_ids.split(lengths)
+        embedded = cast(PreTrainedModel, self.backbone).get_input_embeddings()(piece_ids)
+        sequences = embedded.split(lengths)
         outputs: list[Tensor] = [piece_ids] * len(lengths)
         most_waste = WASTED_PIECES if piece_ids.device.type == "cpu" else PADDED_PIECES
         for rows in _passes(lengths, most_waste):
             padded = nn.utils.rnn.pad_sequence([sequences[row] for row in rows], batch_first=True)
             sizes = torch.tensor([lengths[row] for row in rows], device=piece_ids.device)
             mask = torch.arange(padded.shape[1], device=piece_ids.device) < sizes[:, None]
-            hidden = self.backbone(input_ids=padded, attention_mask=mask.long()).last_hidden_state
+            hidden = self.backbone(inputs_embeds=padded, attention_mask=mask.long()).last_hidden_state
             for row, vectors in zip(rows, hidden, strict=True):
                 outputs[row] = vectors[: lengths[row]]
         return torch.cat(outputs)
