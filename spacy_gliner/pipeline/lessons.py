@@ -112,7 +112,8 @@ def lessons(
     words = word_tokens(doc)
     in_words = [span._replace(start=bisect_left(words, span.start), end=bisect_left(words, span.end)) for span in gold]
     in_words = [span for span in in_words if span.start < span.end]  # white space alone is nothing to find
-    unknown = {row for row, word in enumerate(words) if word in set(missing)}
+    gaps = set(missing)
+    unknown = [row for row, word in enumerate(words) if word in gaps]
     labels = with_gold(doc, labels, in_words, task)
     asked = []
     for place, window in word_ranges(windows, words):
@@ -125,7 +126,7 @@ def lessons(
             for span in in_words
             if start <= span.start and span.end <= end
         ]
-        yield Lesson(part.query, inside_part, tuple(word - start for word in sorted(unknown) if start <= word < end))
+        yield Lesson(part.query, inside_part, tuple(word - start for word in unknown if start <= word < end))
 
 
 def with_gold(doc: Doc, labels: Sequence[Any], gold: Iterable[ScoredSpan], task: Task) -> Sequence[Any]:

@@ -8,7 +8,6 @@ optimizer and random states, and goes on as the run that was not interrupted.
 import hashlib
 import json
 import logging
-import os
 import random
 import shutil
 import sys
@@ -23,6 +22,7 @@ from spacy.language import Language
 from spacy.training import Example
 
 from ..ml.architectures import owned_shim
+from ..ml.folders import whole_or_nothing
 from ..pipeline.extensions import INPUTS
 from ..pipeline.extractor import Extractor
 
@@ -131,16 +131,18 @@ class Run:
 
     def _to_disk(self, path: str | Path, **kwargs: Any) -> None:
         """Save; while replaying, put in the best pipeline of before."""
-        path = Path(path)
+        path, ended = Path(path), not self.evaluated  # spaCy saves after an evaluation, and once at the end
+        self.evaluated = False
         if self.replaying:
             if (self.folder / BEST).exists():
                 shutil.copytree(self.folder / BEST, path, dirs_exist_ok=True)
             return
         self.own["to_disk"](path, **kwargs)
         self.output = path.parent
-        ended, self.evaluated = not self.evaluated, False  # spaCy saves after an evaluation, and once at the end
         if ended and sys.exc_info()[0] is None:
             shutil.rmtree(self.folder, ignore_errors=True)
+            for name in self.own:
+                vars(self.nlp).pop(name, None)
 
     def _take_up(self, saved: Mapping[str, Any]) -> None:
         for name, state in saved["pipes"].items():
@@ -171,10 +173,10 @@ class Run:
             "torch": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state_all(),
         }
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if self.output is not None and (self.output / BEST).exists():
-            _replace(self.folder / BEST, lambda scratch: shutil.copytree(self.output / BEST, scratch))  # type: ignore
-        _replace(self.folder / STATE, lambda scratch: torch.save(state, scratch))
+        with whole_or_nothing(self.folder) as scratch:
+            if self.output is not None and (self.output / BEST).exists():
+                shutil.copytree(self.output / BEST, scratch / BEST)
+            torch.save(state, scratch / STATE)
 
     def _read(self) -> dict[str, Any] | None:
         path = self.folder / STATE
@@ -220,16 +222,3 @@ def _state(pipe: Any) -> Any:
         return torch.frombuffer(bytearray(pipe.to_bytes(exclude=["vocab"])), dtype=torch.uint8)
     shim = owned_shim(pipe.model)
     return {"teacher": pipe.teacher.state(), "network": shim.training_state() if shim else None}
-
-
-def _replace(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write beside a path, then put that in its place, so that there is always a whole one."""
-    scratch, old = path.with_name(path.name + ".new"), path.with_name(path.name + ".old")
-    for rest in (scratch, old):
-        shutil.rmtree(rest) if rest.is_dir() else rest.unlink(missing_ok=True)
-    write(scratch)
-    if path.is_dir():
-        os.replace(path, old)
-    os.replace(scratch, path)
-    if old.is_dir():
-        shutil.rmtree(old)

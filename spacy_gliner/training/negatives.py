@@ -5,7 +5,7 @@ Pure: what it draws depends on the generator it is given.
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 NegativesFrom = Literal["given", "batch", "corpus"]
@@ -14,7 +14,9 @@ CASES = (str.lower, str.upper, str.title, str.capitalize)
 
 @dataclass(frozen=True)
 class LabelSampler:
-    """Draws labels for one example (GLiNER, 3.2: negatives, shuffling and dropping of types).
+    """Draws labels for one example: `spacy_gliner.sample_labels.v1`.
+
+    Negatives, shuffling and dropping of types are those of GLiNER, 3.2.
 
     max_labels: At most so many in all; gold comes first.
     max_negatives: The number of negatives is drawn evenly from 0 to this; without any gold there is at least one.
@@ -39,7 +41,7 @@ class LabelSampler:
     drop: float = 0.0
     shuffle: bool = True
     case: float = 0.0
-    synonyms: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    synonyms: Mapping[str, Sequence[str]] | None = None
     synonym_rate: float = 0.5
     bare_rate: float = 0.0
 
@@ -91,36 +93,9 @@ class LabelSampler:
         """
         if prompt != name and self.bare_rate and rng.random() < self.bare_rate:
             prompt = name
-        others = self.synonyms.get(prompt)
+        others = (self.synonyms or {}).get(prompt)
         if others and rng.random() < self.synonym_rate:
             prompt = rng.choice(others)
         if self.case and rng.random() < self.case:
             prompt = rng.choice(CASES)(prompt)
         return prompt
-
-
-def configure_sample_labels(
-    max_labels: int = 25,
-    max_negatives: int = 12,
-    negative_ratio: float | None = None,
-    negatives_from: NegativesFrom = "given",
-    drop: float = 0.0,
-    shuffle: bool = True,
-    case: float = 0.0,
-    synonyms: dict[str, list[str]] | None = None,
-    synonym_rate: float = 0.5,
-    bare_rate: float = 0.0,
-) -> LabelSampler:
-    """`LabelSampler` with its settings, for a config: `spacy_gliner.sample_labels.v1`."""
-    return LabelSampler(
-        max_labels,
-        max_negatives,
-        negative_ratio,
-        negatives_from,
-        drop,
-        shuffle,
-        case,
-        synonyms or {},
-        synonym_rate,
-        bare_rate,
-    )

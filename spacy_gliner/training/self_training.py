@@ -17,10 +17,12 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from thinc.api import Config
 
+from ..evaluation import ask, gliner_pipes
 from ..ml.architectures import shim_of
 from ..pipeline.extractor import Extractor
 from .corpora import Row
 from .overlap import Overlap
+from .thresholds import one_threshold
 
 SETTINGS = """
 [system]
@@ -142,7 +144,7 @@ def annotate(
     done = _read_done(path, wanted)
     with path.open("a", encoding="utf8") as file:
         for first in range(len(done), len(wanted), batch_size):
-            docs = [_ask(nlp.make_doc(text), asked) for text in wanted[first : first + batch_size]]
+            docs = [ask(nlp.make_doc(text), asked) for text in wanted[first : first + batch_size]]
             for row in _rows(component, docs, asked, keep, unsure):
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
                 done.append(row)
@@ -219,24 +221,15 @@ def training_config(nlp: Language, folder: Path, smoothing: float, labels: list[
 
 def entity_component(nlp: Language) -> Extractor:
     """The pipeline's first `gliner_ner`. Raises ValueError where it has none."""
-    for name, pipe in nlp.pipeline:
-        if isinstance(pipe, Extractor) and nlp.get_pipe_meta(name).factory == "gliner_ner":
-            return pipe
-    raise ValueError(f"The pipeline has no gliner_ner; it has {', '.join(nlp.pipe_names) or 'no components'}.")
-
-
-def _ask(doc: Doc, labels: list[str]) -> Doc:
-    doc._.gliner_labels = labels
-    return doc
+    pipes: list[Extractor] = gliner_pipes(nlp)
+    if not pipes:
+        raise ValueError(f"The pipeline has no gliner_ner; it has {', '.join(nlp.pipe_names) or 'no components'}.")
+    return pipes[0]
 
 
 def _rows(component: Extractor, docs: list[Doc], labels: list[str], keep: float, unsure: float) -> Iterator[Row]:
-    before = dict(component.cfg)
-    component.cfg |= {"threshold": unsure, "label_thresholds": {}}
-    try:
+    with one_threshold(component, unsure):
         found = component.predict(docs)
-    finally:
-        component.cfg |= before
     for doc, spans in zip(docs, found, strict=True):
         sure = [span for span in spans if span.score >= keep]
         others = [span for span in spans if span.score < keep]

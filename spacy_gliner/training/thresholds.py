@@ -3,7 +3,8 @@
 The network stays as it is. What it finds with the lowest threshold is found once; thresholds are then tried on that.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from spacy.training import Example
@@ -39,11 +40,8 @@ def fit_thresholds(
     """
     examples = [example for example in examples if component.task.gold(example) is not None]
     before = dict(component.cfg)
-    component.cfg |= {"threshold": GRID[0], "label_thresholds": dict.fromkeys(component.labels, GRID[0])}
-    try:
+    with one_threshold(component, GRID[0]):
         found, n_gold = find(component, examples)
-    finally:
-        component.cfg |= before
     if not sum(n_gold.values()):
         raise ValueError(
             f"There are no gold spans for '{component.name}' in these {len(examples)} examples, so no threshold can be "
@@ -57,6 +55,17 @@ def fit_thresholds(
     component.cfg |= {"threshold": limit, "label_thresholds": own}
     f1_before = micro_f1(found, n_gold, old, before["threshold"])
     return Fitted(limit, own, f1_before, micro_f1(found, n_gold, own, limit), len(examples))
+
+
+@contextmanager
+def one_threshold(component: Extractor, threshold: float) -> Iterator[None]:
+    """Let this be the threshold of all labels of a component for a while, whatever they bring."""
+    before = dict(component.cfg)
+    component.cfg |= {"threshold": threshold, "label_thresholds": dict.fromkeys(component.labels, threshold)}
+    try:
+        yield
+    finally:
+        component.cfg |= before
 
 
 def find(component: Extractor, examples: Sequence[Example]) -> tuple[list[Found], dict[str, int]]:
@@ -86,23 +95,41 @@ def best_limit(found: Iterable[Found], n_gold: int, default: float) -> float:
 
 def f1_at(found: Iterable[Found], n_gold: int, limit: float) -> float:
     """F1 of what scores above a threshold."""
-    kept = [right for _, score, right in found if score > limit]
-    return 2 * sum(kept) / max(len(kept) + n_gold, 1)
+    return _f1(*_kept(((score, right) for _, score, right in found), limit), n_gold)
 
 
-def of_labels(found: list[Found], n_gold: dict[str, int], limit: float, min_gold: int) -> dict[str, float]:
+def of_labels(found: Sequence[Found], n_gold: dict[str, int], limit: float, min_gold: int) -> dict[str, float]:
     """Thresholds of labels, changed one after the other as long as the micro F1 over all labels rises."""
+    of_label: dict[str, list[tuple[float, bool]]] = {}
+    for name, score, right in found:
+        of_label.setdefault(name, []).append((score, right))
     own: dict[str, float] = {}
-    best = micro_f1(found, n_gold, own, limit)
-    for name in [name for name, count in n_gold.items() if count >= min_gold] * ROUNDS:
-        for other in GRID:
-            score = micro_f1(found, n_gold, own | {name: other}, limit)
-            if score > best + 1e-9:
-                best, own = score, own | {name: other}
+    n_kept, n_right, all_gold = *_kept(((score, right) for _, score, right in found), limit), sum(n_gold.values())
+    for name in [name for name, count in n_gold.items() if count >= min_gold and name in of_label] * ROUNDS:
+        less, less_right = _kept(of_label[name], own.get(name, limit))
+        tried = {other: _kept(of_label[name], other) for other in GRID}
+        scores = {
+            other: _f1(n_kept - less + more, n_right - less_right + more_right, all_gold)
+            for other, (more, more_right) in tried.items()
+        }
+        best = max(GRID, key=scores.__getitem__)
+        if scores[best] > _f1(n_kept, n_right, all_gold):
+            own[name] = best
+            n_kept, n_right = n_kept - less + tried[best][0], n_right - less_right + tried[best][1]
     return {name: other for name, other in own.items() if other != limit}
+
+
+def _kept(found: Iterable[tuple[float, bool]], limit: float) -> tuple[int, int]:
+    """How many score above a threshold, and how many of those are right."""
+    kept = [right for score, right in found if score > limit]
+    return len(kept), sum(kept)
+
+
+def _f1(n_kept: int, n_right: int, n_gold: int) -> float:
+    return 2 * n_right / max(n_kept + n_gold, 1)
 
 
 def micro_f1(found: Iterable[Found], n_gold: dict[str, int], limits: dict[str, float], default: float) -> float:
     """F1 over all labels, each with its own threshold or the default."""
     kept = [right for name, score, right in found if score > limits.get(name, default)]
-    return 2 * sum(kept) / max(len(kept) + sum(n_gold.values()), 1)
+    return _f1(len(kept), sum(kept), sum(n_gold.values()))

@@ -62,6 +62,14 @@ def interrupt(monkeypatch, step):
     monkeypatch.setattr(checkpointing.Run, "begin_step", fail)
 
 
+def break_off(monkeypatch, path, output, step):
+    """Train until this step."""
+    with monkeypatch.context() as patch:
+        interrupt(patch, step)
+        with pytest.raises(Interrupted):
+            train(path, output)
+
+
 def weights(folder):
     return shim_of(spacy.load(folder).get_pipe("gliner_ner").model).network.state_dict()
 
@@ -80,10 +88,7 @@ def rows_of(text):
 def test_a_resumed_training_goes_on_as_the_one_that_went_on(config, tmp_path, monkeypatch, capsys, last):
     train(config(tmp_path / "whole"), tmp_path / "a")
     expected = rows_of(capsys.readouterr().out)
-    with monkeypatch.context() as patch:
-        interrupt(patch, last)
-        with pytest.raises(Interrupted):
-            train(config(tmp_path / "state"), tmp_path / "b")
+    break_off(monkeypatch, config(tmp_path / "state"), tmp_path / "b", last)
     capsys.readouterr()
     train(config(tmp_path / "state"), tmp_path / "b")
     assert rows_of(capsys.readouterr().out) == expected  # losses and scores, those of before the interruption too
@@ -100,12 +105,17 @@ def test_a_finished_training_leaves_no_checkpoint_and_begins_anew(config, tmp_pa
     assert_same_weights(tmp_path / "a" / "model-best", tmp_path / "b" / "model-best")
 
 
+def test_a_resumed_training_that_is_not_scored_again_leaves_no_checkpoint_either(config, tmp_path, monkeypatch):
+    path = config(tmp_path / "state", eval_frequency=100)
+    break_off(monkeypatch, path, tmp_path / "a", 9)
+    assert (tmp_path / "state").exists()
+    train(path, tmp_path / "a")
+    assert not (tmp_path / "state").exists()
+
+
 def test_an_interruption_before_the_first_checkpoint_begins_anew(config, tmp_path, monkeypatch):
     path = config(tmp_path / "state")
-    with monkeypatch.context() as patch:
-        interrupt(patch, 3)
-        with pytest.raises(Interrupted):
-            train(path, tmp_path / "a")
+    break_off(monkeypatch, path, tmp_path / "a", 3)
     assert not (tmp_path / "state").exists()
     train(path, tmp_path / "a")
 
@@ -114,10 +124,7 @@ def test_an_interruption_before_the_first_checkpoint_begins_anew(config, tmp_pat
 def interrupted(config, tmp_path, monkeypatch):
     """The config of a training that was interrupted at its last step, after the last checkpoint."""
     path = config(tmp_path / "state")
-    with monkeypatch.context() as patch:
-        interrupt(patch, 12)
-        with pytest.raises(Interrupted):
-            train(path, tmp_path / "a")
+    break_off(monkeypatch, path, tmp_path / "a", 12)
     return path
 
 
@@ -137,10 +144,7 @@ def test_a_checkpoint_of_other_texts_or_annotation_is_not_taken_up(interrupted, 
 
 def test_a_half_written_checkpoint_does_not_take_the_place_of_a_whole_one(config, tmp_path, monkeypatch):
     path = config(tmp_path / "state")
-    with monkeypatch.context() as patch:
-        interrupt(patch, 6)
-        with pytest.raises(Interrupted):
-            train(path, tmp_path / "a")
+    break_off(monkeypatch, path, tmp_path / "a", 6)
     whole = (tmp_path / "state" / "state.pt").read_bytes()
 
     def break_down(state, scratch):
@@ -162,10 +166,7 @@ def test_other_components_of_the_pipeline_keep_their_weights(config, tmp_path, m
     settings["components"]["textcat"] = {"factory": "textcat"}
     settings["initialize"] = {"components": {"textcat": {"labels": ["a", "b"]}}}
     settings.to_disk(path)
-    with monkeypatch.context() as patch:
-        interrupt(patch, 9)
-        with pytest.raises(Interrupted):
-            train(path, tmp_path / "a")
+    break_off(monkeypatch, path, tmp_path / "a", 9)
     shutil.rmtree(tmp_path / "a")
     train(path, tmp_path / "a")
     assert spacy.load(tmp_path / "a" / "model-last").pipe_names == ["gliner_ner", "textcat"]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_gliner.training.negatives import LabelSampler, configure_sample_labels
+from spacy_gliner.training.negatives import LabelSampler
 
 names = st.lists(st.sampled_from("abcdefghijklmnop"), unique=True)
 seeds = st.integers(0, 2**32)
@@ -125,4 +125,4 @@ def test_names_are_read_in_place_of_descriptions():
 )
 def test_settings_that_make_no_sense_are_errors(settings):
     with pytest.raises(ValueError, match="sample_labels needs"):
-        configure_sample_labels(**settings)
+        LabelSampler(**settings)
