@@ -125,16 +125,18 @@ def measure_entities(
     *,
     threshold: float | None = None,
     exclude_labels: Collection[str] = (REST,),
-) -> None:
-    """Measure files of entities as `benchmark` does, and write scores and notes into the report."""
-    files = {name_of(path): path for path in paths}
-    if files:
+) -> Iterator[str]:
+    """Measure files of entities as `benchmark` does, and write scores and notes into the report.
+
+    YIELDS: Each file's name, as soon as it is measured.
+    """
+    for path in paths:
         ready(nlp, "gliner_ner")
-    report.entities = benchmark(
-        nlp, files.values(), threshold=threshold, exclude_labels=exclude_labels, limit=report.limit
-    )
-    for name, score in report.entities.items():
-        report.notes[name] = entity_notes(nlp, files[name], score, threshold, exclude_labels)
+        scores = benchmark(nlp, [path], threshold=threshold, exclude_labels=exclude_labels, limit=report.limit)
+        for name, score in scores.items():
+            report.entities[name] = score
+            report.notes[name] = entity_notes(nlp, path, score, threshold, exclude_labels)
+            yield name
 
 
 def measure_tasks(report: Report, nlp: Language, paths: Iterable[Path]) -> Iterator[tuple[str, Evaluation]]:

@@ -44,10 +44,12 @@ def benchmark_cli(
         files = files_by_name(files_to_measure(paths, split_labels([only]))).values()
         entities, others = ([path for path, kind in files if (kind == "entities") is asked] for asked in (True, False))
         nlp, report = open_pipeline(model, "en"), Report(model, limit)
-        measure_entities(report, nlp, entities, threshold=threshold, exclude_labels=split_labels([exclude_labels]))
+        excluded = split_labels([exclude_labels])
+        for name in measure_entities(report, nlp, entities, threshold=threshold, exclude_labels=excluded):
+            typer.echo(f"{name}: F1 {100 * report.entities[name].f1:.1f}", err=True)
+            write_report(report, output, markdown)
         if entities:
             print_scores(report.entities)
-            write_report(report, output, markdown)
         for number, (name, evaluation) in enumerate(measure_tasks(report, nlp, others)):
             typer.echo("\n" if entities and not number else "", nl=False)
             print_evaluation(name, evaluation)
