@@ -4,13 +4,13 @@ Knows the tokenizer and the prompt; does not know spaCy, devices, or which netwo
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from tokenizers import AddedToken, Tokenizer
 
-from .types import Batch, Query
+from .types import Batch, Pieces, Query
 
 CACHE_SIZE = 200_000
 
@@ -23,12 +23,24 @@ class PieceTokenizer:
 
     tokenizer: A `tokenizers.Tokenizer`. Markers that it lacks are appended as `[FLERT]`, `label_marker`,
         `separator`, which gives them the ids of published checkpoints.
+    label_tokenizer: That of a network that reads labels apart; then texts have no prompt, and no markers.
+    n_ids: How many ids the network knows, where the tokenizer has more; those are read as unknown words.
     """
 
-    def __init__(self, tokenizer: Tokenizer, label_marker: str = "<<ENT>>", separator: str = "<<SEP>>") -> None:
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        if tokenizer.token_to_id(label_marker) is None or tokenizer.token_to_id(separator) is None:
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        label_marker: str = "<<ENT>>",
+        separator: str = "<<SEP>>",
+        *,
+        label_tokenizer: Tokenizer | None = None,
+        n_ids: int | None = None,
+    ) -> None:
+        for each in filter(None, (tokenizer, label_tokenizer)):
+            each.no_truncation()
+            each.no_padding()
+        lacking = any(tokenizer.token_to_id(marker) is None for marker in (label_marker, separator))
+        if lacking and label_tokenizer is None:
             tokenizer.add_special_tokens(
                 [AddedToken(t, normalized=False, special=True) for t in ("[FLERT]", label_marker, separator)]
             )
@@ -37,8 +49,15 @@ class PieceTokenizer:
         self.separator = separator
         self.label_marker_id: int = tokenizer.token_to_id(label_marker)
         self.separator_id: int = tokenizer.token_to_id(separator)
+        self.label_tokenizer = label_tokenizer
+        self.n_ids = n_ids
         self.prefix, self.suffix = _template(tokenizer)
         self._pieces: dict[str, tuple[int, ...]] = {}
+
+    @property
+    def labels_apart(self) -> bool:
+        """Whether labels are read by an encoder of their own, so that texts have no prompt."""
+        return self.label_tokenizer is not None
 
     def __len__(self) -> int:
         """The number of ids, markers included: the rows that an embedding matrix needs."""
@@ -53,24 +72,42 @@ class PieceTokenizer:
                 known = self._pieces = {}
                 unseen = list(dict.fromkeys(words))
             encoded = self.tokenizer.encode_batch([[w] for w in unseen], is_pretokenized=True, add_special_tokens=False)
-            known.update(zip(unseen, (tuple(e.ids) for e in encoded), strict=True))
+            known.update(zip(unseen, (self._known(e.ids) for e in encoded), strict=True))
         return [known[word] for word in words]
+
+    def _known(self, ids: Sequence[int]) -> tuple[int, ...]:
+        if self.n_ids is None or max(ids, default=0) < self.n_ids:
+            return tuple(ids)
+        unknown = self.tokenizer.token_to_id(getattr(self.tokenizer.model, "unk_token", None) or "") or 0
+        return tuple(i if i < self.n_ids else unknown for i in ids)
+
+    def label_pieces(self, labels: Sequence[str]) -> Pieces:
+        """The pieces of labels that are read apart, each with the special ones of their tokenizer."""
+        assert self.label_tokenizer is not None
+        encoded = self.label_tokenizer.encode_batch(list(labels))
+        ids = [piece for label in encoded for piece in label.ids]
+        return Pieces(torch.tensor(ids, dtype=torch.long), [len(label.ids) for label in encoded])
 
     def prompt_size(self, query: Query) -> int:
         """How many pieces of a pass everything but the words of the text takes."""
-        prompts = self.pieces([*query.label_prompts, *query.instruction])
-        return len(self.prefix) + sum(map(len, prompts)) + len(query.labels) + 1 + len(self.suffix)
+        size = len(self.prefix) + sum(map(len, self.pieces(query.instruction))) + len(self.suffix)
+        if self.labels_apart:
+            return size
+        return size + sum(map(len, self.pieces(query.label_prompts))) + len(query.labels) + 1
 
     def to_bytes(self) -> bytes:
-        """The tokenizer and its markers, as bytes."""
-        message = [self.label_marker, self.separator, self.tokenizer.to_str()]
+        """The tokenizer, its markers and that of the labels, as bytes."""
+        of_labels = None if self.label_tokenizer is None else self.label_tokenizer.to_str()
+        message = [self.label_marker, self.separator, self.tokenizer.to_str(), of_labels, self.n_ids]
         return json.dumps(message).encode("utf8")
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "PieceTokenizer":
         """The inverse of `to_bytes`."""
-        label_marker, separator, tokenizer = json.loads(data)
-        return cls(Tokenizer.from_str(tokenizer), label_marker, separator)
+        label_marker, separator, tokenizer, *apart = json.loads(data)
+        of_labels, n_ids = apart or (None, None)  # saved before there were labels that are read apart
+        label_tokenizer = None if of_labels is None else Tokenizer.from_str(of_labels)
+        return cls(Tokenizer.from_str(tokenizer), label_marker, separator, label_tokenizer=label_tokenizer, n_ids=n_ids)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"data": self.to_bytes()}
@@ -93,18 +130,23 @@ def collate(queries: Sequence[Query], tokenizer: PieceTokenizer, *, max_word_pie
     max_word_pieces: Of a longer word only the first pieces are read; the word itself stays.
 
     `<<ENT>> person <<SEP>> Bill Gates` -> pieces `[CLS] <<ENT>> person <<SEP>> Bill Gates [SEP]`,
-    label_marks `[1]`, word_starts `[4, 5]`.
+    label_marks `[1]`, word_starts `[4, 5]`. Of labels that are read apart, label_marks are rows of `distinct_prompts`.
     """
     ids: list[int] = []
-    piece_lengths, word_starts, label_marks = [], [], []
+    piece_lengths, word_starts = [], []
+    label_marks: list[int] = []
+    apart = distinct_prompts(queries) if tokenizer.labels_apart else {}
     for query in queries:
         begin = len(ids)
         ids.extend(tokenizer.prefix)
-        for prompt in tokenizer.pieces(query.label_prompts):
-            label_marks.append(len(ids))
-            ids.append(tokenizer.label_marker_id)
-            ids.extend(prompt)
-        ids.append(tokenizer.separator_id)
+        if tokenizer.labels_apart:
+            label_marks.extend(map(apart.__getitem__, query.label_prompts))
+        else:
+            for prompt in tokenizer.pieces(query.label_prompts):
+                label_marks.append(len(ids))
+                ids.append(tokenizer.label_marker_id)
+                ids.extend(prompt)
+            ids.append(tokenizer.separator_id)
         for word in tokenizer.pieces([*query.instruction, *query.words]):
             word_starts.append(len(ids) if word else -1)
             ids.extend(word[:max_word_pieces])
@@ -119,6 +161,12 @@ def collate(queries: Sequence[Query], tokenizer: PieceTokenizer, *, max_word_pie
         label_marks=torch.tensor(label_marks, dtype=torch.long),
         label_lengths=[len(query.labels) for query in queries],
     )
+
+
+def distinct_prompts(queries: Iterable[Query]) -> dict[str, int]:
+    """What is read for the labels of all queries, each once, with its row."""
+    sets = dict.fromkeys(query.label_prompts for query in queries)
+    return {prompt: row for row, prompt in enumerate(dict.fromkeys(prompt for labels in sets for prompt in labels))}
 
 
 def by_length(lengths: Sequence[int], *, max_pieces: int) -> Iterator[list[int]]:

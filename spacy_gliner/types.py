@@ -5,6 +5,7 @@ padded, so an answer cannot depend on its neighbours and every index is a plain 
 batch, P pieces, W words, C labels (each summed over the queries), K span width, D width of a vector.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -62,12 +63,23 @@ class Lesson(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Pieces:
+    """Texts as vocabulary ids (P), one after the other, and how many each has."""
+
+    ids: Tensor
+    lengths: list[int]
+
+
+@dataclass(frozen=True)
 class Batch:
     """Queries as numbers, in the layout `<prefix> (marker label)* separator instruction words <suffix>`.
 
+    Of networks that read labels apart from the text, the layout is `<prefix> instruction words <suffix>`.
+
     piece_ids (P): Vocabulary ids of all pieces.
     word_starts (W): Row of the first piece of every instruction and text word; -1 for a word without pieces.
-    label_marks (C): Row of every label's marker.
+    label_marks (C): Row of every label's marker; or its row among the labels that are read apart.
+    labels_apart: The pieces of the distinct labels that are read apart, or what `Network.read_labels` gave for them.
     """
 
     piece_ids: Tensor
@@ -77,27 +89,50 @@ class Batch:
     instruction_lengths: list[int]
     label_marks: Tensor
     label_lengths: list[int]
+    labels_apart: Pieces | Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch with its tensors on `device`."""
+        apart = self.labels_apart
+        if isinstance(apart, Pieces):
+            apart = replace(apart, ids=apart.ids.to(device))
+        elif apart is not None:
+            apart = apart.to(device)
         if self.piece_ids.device == device:
-            return self
+            return replace(self, labels_apart=apart)
         return replace(
             self,
             piece_ids=self.piece_ids.to(device),
             word_starts=self.word_starts.to(device),
             label_marks=self.label_marks.to(device),
+            labels_apart=apart,
         )
 
 
 @dataclass(frozen=True)
 class Reps:
-    """Contextual vectors of the words of the texts (W, D) and of the labels asked for (C, D)."""
+    """Contextual vectors of the words of the texts (W, D) and of labels (C, D).
+
+    label_rows (C): Of labels that several queries may share, the rows of those that each query asks for; None where
+        the labels of all queries stand one after the other.
+    labels_read: Whether the labels went through `read_labels` of the head already.
+    """
 
     words: Tensor
     word_lengths: list[int]
     labels: Tensor
     label_lengths: list[int]
+    label_rows: Tensor | None = None
+    labels_read: bool = False
+
+    def per_query(self, labels: Tensor) -> Iterator[Tensor]:
+        """Each query's rows of something computed for every label."""
+        if self.label_rows is None:
+            yield from labels.split(self.label_lengths)
+            return
+        everything = torch.arange(len(labels), device=labels.device)
+        for rows in self.label_rows.split(self.label_lengths):
+            yield labels if torch.equal(rows, everything) else labels[rows]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from hypothesis import settings
 
 from spacy_gliner.ml.checkpoints import write_checkpoint
 
-from .tiny import save_tiny_backbone, tiny_deberta, tiny_network_checkpoint
+from .tiny import save_tiny_backbone, tiny_bert, tiny_deberta, tiny_network_checkpoint
 
 torch.set_num_threads(1)  # small networks are fastest in one thread
 
@@ -36,9 +36,18 @@ def tiny_span_checkpoint(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(params=["tiny_checkpoint", "tiny_span_checkpoint"])
+@pytest.fixture(scope="session")
+def tiny_bi_checkpoint(tmp_path_factory) -> Path:
+    """The folder of a checkpoint of a bi-encoder with a span head, up to five words."""
+    folder = tmp_path_factory.mktemp("checkpoints") / "bi"
+    labels = tiny_bert(hidden_size=16)
+    write_checkpoint(tiny_network_checkpoint(tiny_deberta(), head="markerV0", label_backbone=labels), folder)
+    return folder
+
+
+@pytest.fixture(params=["tiny_checkpoint", "tiny_span_checkpoint", "tiny_bi_checkpoint"])
 def any_checkpoint(request) -> Path:
-    """The folder of each of the two checkpoints."""
+    """The folder of each of the three checkpoints."""
     return request.getfixturevalue(request.param)
 
 

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from tokenizers import processors
 
 from spacy_gliner import batching
-from spacy_gliner.batching import PieceTokenizer, by_length, collate
+from spacy_gliner.batching import PieceTokenizer, by_length, collate, distinct_prompts
 from spacy_gliner.types import Query
 
 from .tiny import QUERIES, WORDS, tiny_tokenizer
 
 TOKENIZER = PieceTokenizer(tiny_tokenizer())
+APART = PieceTokenizer(tiny_tokenizer(), label_tokenizer=tiny_tokenizer())
 strange = st.sampled_from(["<<ENT>>", "<<SEP>>", "[FLERT]", "[SEP]", "[PAD]", "\x00", "\u200b", " ", "<<ENT>> x"])
 words = st.one_of(st.sampled_from(WORDS), strange, st.text(st.characters(exclude_categories=["Cs"]), max_size=5))
 word_lists = st.lists(words, max_size=6).map(tuple)
@@ -28,7 +29,8 @@ def queries(draw):
 
 
 def as_lists(batch):
-    return {name: value.tolist() if torch.is_tensor(value) else value for name, value in vars(batch).items()}
+    fields = {name: value for name, value in vars(batch).items() if value is not None}
+    return {name: value.tolist() if torch.is_tensor(value) else value for name, value in fields.items()}
 
 
 def pieces(*texts):
@@ -229,3 +231,30 @@ def test_a_query_has_one_prompt_per_label_or_none():
     assert Query((), ("a", "b"), ("c", "d")).label_prompts == ("c", "d")
     with pytest.raises(ValueError, match="one prompt per label, got 1 for 2"):
         Query((), ("a", "b"), ("c",))
+
+
+def test_labels_that_are_read_apart_leave_the_text_without_a_prompt():
+    asked = [Query(("Bill",), ("person", "city")), Query(("Paris",), ("loc",), ("city",), ("who", "is"))]
+    batch = collate(asked, APART)
+    assert pieces(*batch.piece_ids.tolist()) == "[CLS] bill [SEP] [CLS] who is paris [SEP]".split()
+    assert batch.label_marks.tolist() == [0, 1, 1]
+    assert distinct_prompts(asked) == {"person": 0, "city": 1}
+    assert APART.prompt_size(asked[1]) == 4
+
+
+def test_labels_apart_have_the_special_pieces_of_their_tokenizer():
+    read = APART.label_pieces(["person", "a city"])
+    assert pieces(*read.ids.tolist()) == "[CLS] person [SEP] [CLS] a city [SEP]".split()
+    assert read.lengths == [3, 4]
+    assert APART.label_pieces([]).lengths == []
+
+
+def test_ids_that_the_network_lacks_are_read_as_unknown():
+    tokenizer = PieceTokenizer(TOKENIZER.tokenizer, label_tokenizer=tiny_tokenizer(), n_ids=len(TOKENIZER) - 3)
+    assert tokenizer.pieces(["<<ENT>>", "person"]) == [
+        (tokenizer.tokenizer.token_to_id("[UNK]"),),
+        TOKENIZER.pieces(["person"])[0],
+    ]
+    again = PieceTokenizer.from_bytes(tokenizer.to_bytes())
+    assert again.pieces(["<<ENT>>"]) == tokenizer.pieces(["<<ENT>>"])
+    assert again.labels_apart and again.label_pieces(["a"]).ids.tolist() == tokenizer.label_pieces(["a"]).ids.tolist()

@@ -1,6 +1,7 @@
 """Tiny random networks with a tokenizer that has pieces for any English word, and other things that tests build."""
 
 import string
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -8,10 +9,10 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from torch import Tensor
 from transformers import BertConfig, BertModel, DebertaV2Config, ModernBertConfig, PreTrainedTokenizerFast
 
-from spacy_gliner.batching import PieceTokenizer, collate
+from spacy_gliner.batching import PieceTokenizer, collate, distinct_prompts
 from spacy_gliner.ml.checkpoints import Checkpoint
 from spacy_gliner.nn.network import Network, NetworkConfig, build_network
-from spacy_gliner.types import Query
+from spacy_gliner.types import Batch, Query
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = """
@@ -112,7 +113,9 @@ def tiny_network_checkpoint(backbone: dict | None = None, *, seed: int = 5, **se
 
     **settings: Of the `NetworkConfig`; a token head of width 24 unless told otherwise.
     """
-    tokenizer = PieceTokenizer(tiny_tokenizer())
+    apart = settings.get("label_backbone") is not None
+    settings = {"lstm_layers": 0, **settings} if apart else settings
+    tokenizer = PieceTokenizer(tiny_tokenizer(), label_tokenizer=tiny_tokenizer() if apart else None)
     backbone = {**(backbone or tiny_bert()), "vocab_size": len(tokenizer)}
     config = NetworkConfig(backbone, **{"head": "token", "width": 24, "max_width": 5, **settings})
     with torch.random.fork_rng(devices=[]):
@@ -127,7 +130,7 @@ def spread(network: Network, tokenizer: PieceTokenizer) -> None:
     last = network.head.out_mlp.second if network.config.head == "token" else network.head.project_label.second
     with torch.no_grad():
         for name, parameter in network.named_parameters():
-            if not name.startswith("encoder.transformer."):
+            if not name.startswith(("encoder.transformer.", "encoder.labels.transformer.", "encoder.fusion.")):
                 parameter *= 3.0 if parameter.ndim > 1 else 0.0
         last.weight *= 2.0 / torch.cat([scores.flatten() for scores in scores_of(network, tokenizer, QUERIES)]).std()
 
@@ -156,7 +159,15 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
 def scores_of(network: Network, tokenizer: PieceTokenizer, queries: list[Query]) -> list[Tensor]:
     """The network's logits, one tensor per query."""
     with torch.inference_mode():
-        return network(collate(queries, tokenizer)).per_query()
+        return network(numbers(queries, tokenizer)).per_query()
+
+
+def numbers(queries: list[Query], tokenizer: PieceTokenizer) -> Batch:
+    """The queries as a Batch; labels that are read apart as pieces."""
+    batch = collate(queries, tokenizer)
+    if not tokenizer.labels_apart:
+        return batch
+    return replace(batch, labels_apart=tokenizer.label_pieces(list(distinct_prompts(queries))))
 
 
 def assert_equal(ours: list[Tensor], theirs: list[Tensor], atol: float = 1e-5) -> None:

@@ -5,7 +5,6 @@ from typing import Any
 
 from thinc.api import Model, Shim
 
-from ..batching import collate
 from ..types import Logits, Query
 from .borrowing import BorrowingShim, Find
 from .parameters import Freeze
@@ -43,7 +42,7 @@ def connect(model: GlinerModel, find: Find) -> None:
 def forward(model: GlinerModel, queries: list[Query], is_train: bool) -> tuple[Logits, Callable[[Logits], list[Query]]]:
     """Queries -> Logits, with a callback that takes their gradient, as Logits."""
     shim = shim_of(model)
-    logits, backprop_scores = shim(collate(queries, shim.tokenizer, max_word_pieces=shim.max_word_pieces), is_train)
+    logits, backprop_scores = shim(shim.collate(queries, is_train), is_train)
 
     def backprop(d_logits: Logits) -> list[Query]:
         backprop_scores(d_logits.scores)

@@ -10,19 +10,30 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from ..batching import PieceTokenizer
+from ..nn.encoders import BiEncoder
 from ..nn.network import HeadName, Network, NetworkConfig
+from ..nn.transformer import Transformer
 from .folders import whole_or_nothing
-from .weights import network_weights, read_weights, their_name, trained_network
+from .weights import (
+    UNUSED_IN_BI_ENCODERS,
+    UNUSED_IN_UNI_ENCODERS,
+    network_weights,
+    read_weights,
+    their_name,
+    trained_network,
+)
 
 CONFIG_FILE = "gliner_config.json"
+LABEL_TOKENIZER = "labels_tokenizer"
+TEXT_WEIGHTS, LABEL_WEIGHTS = "encoder.transformer.backbone.", "encoder.labels.transformer.backbone."
 HEADS: dict[str, HeadName] = {"markerV0": "markerV0", "marker": "marker", "token_level": "token"}
 
 # Configuration values of networks that are of another kind, and what they stand for.
 UNSUPPORTED = {
-    "labels_encoder": "a bi-encoder",
     "labels_decoder": "a generative label decoder",
     "relations_layer": "a joint entity-and-relation network",
     "fuse_layers": "fusion of the backbone's layers",
@@ -41,9 +52,9 @@ class Checkpoint:
 
 
 def read_checkpoint(folder: Path, **hub: Any) -> Checkpoint:
-    """Read a published uni-encoder checkpoint, old forms included.
+    """Read a published uni-, bi- or poly-encoder checkpoint, old forms included.
 
-    What can be derived is derived from the weights: embedding rows, widths, depth of the BiLSTM.
+    What can be derived is derived from the weights: embedding rows, widths, depth of the BiLSTM and of the fusion.
 
     folder: With `gliner_config.json` and weights; where the tokenizer or the backbone's configuration is missing, they
         come from the checkpoint's `model_name`.
@@ -52,15 +63,19 @@ def read_checkpoint(folder: Path, **hub: Any) -> Checkpoint:
     unexpected or misshapen parameters, which it names.
     """
     values = _read_config(folder)
-    state = read_weights(folder)
+    apart = bool(values.get("labels_encoder"))
+    unused = UNUSED_IN_BI_ENCODERS if apart else UNUSED_IN_UNI_ENCODERS
+    state = {name: tensor for name, tensor in read_weights(folder).items() if not name.startswith(unused)}
     config = _network_config(values, state, folder, hub)
+    rows = config.backbone["vocab_size"]
     tokenizer = PieceTokenizer(
         _read_tokenizer(folder, str(values.get("model_name")), hub),
         values.get("ent_token") or "<<ENT>>",
         values.get("sep_token") or "<<SEP>>",
+        label_tokenizer=_read_tokenizer(folder / LABEL_TOKENIZER, values["labels_encoder"], hub) if apart else None,
+        n_ids=rows if apart else None,
     )
-    rows = config.backbone["vocab_size"]
-    if max(tokenizer.label_marker_id, tokenizer.separator_id) >= rows:
+    if not apart and max(tokenizer.label_marker_id, tokenizer.separator_id) >= rows:
         raise ValueError(
             f"The tokenizer of {folder} gives its markers the ids {tokenizer.label_marker_id} and "
             f"{tokenizer.separator_id}, but the weights have only {rows} embedding rows: the two don't belong together."
@@ -80,7 +95,7 @@ def write_checkpoint(checkpoint: Checkpoint, folder: Path, *, half: bool = False
     with whole_or_nothing(folder) as scratch:
         save_file(state, scratch / "model.safetensors", metadata={"format": "pt"})
         (scratch / CONFIG_FILE).write_text(json.dumps(_their_config(checkpoint), indent=2) + "\n", encoding="utf8")
-        _write_tokenizer(checkpoint, scratch)
+        _write_tokenizers(checkpoint, scratch)
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -108,7 +123,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
         kinds.append(f"span_mode '{values['span_mode']}'")
     if kinds:
         raise ValueError(
-            f"{folder} holds {' and '.join(kinds)}. Supported are uni-encoders with span_mode "
+            f"{folder} holds {' and '.join(kinds)}. Supported are uni-, bi- and poly-encoders with span_mode "
             f"{', '.join(HEADS)}; choose a checkpoint of that kind."
         )
     return values
@@ -121,11 +136,14 @@ def _network_config(
     name = {"token": "head.proj_label.weight"}.get(head, "head.project_label.0.weight")
     if name not in state:
         raise ValueError(f"The weights of {folder} don't fit its configuration. Missing: {their_name(name)}.")
-    backbone = dict(values.get("encoder_config") or _fetch_backbone_config(values, folder, hub))
-    backbone.setdefault("model_type", "deberta-v2")
-    backbone["vocab_size"] = _embedding_rows(state, folder)
+    label_backbone = None
+    if values.get("labels_encoder"):
+        names = ("labels_encoder_config", "labels_encoder")
+        label_backbone = _backbone_config(values, state, folder, hub, *names, LABEL_WEIGHTS)
+    fusion = str(values.get("post_fusion_schema") or "") if label_backbone else ""
+    layers = {name.split(".")[3] for name in state if name.startswith("encoder.fusion.layers.")}
     return NetworkConfig(
-        backbone=backbone,
+        backbone=_backbone_config(values, state, folder, hub, "encoder_config", "model_name", TEXT_WEIGHTS),
         head=head,
         width=state[name].shape[1],
         max_width=int(values.get("max_width", 12)),
@@ -133,24 +151,47 @@ def _network_config(
         dropout=float(values.get("dropout", 0.4)),
         span_score=values.get("span_score", "minimum"),
         max_words=int(values.get("max_len", 384)),
+        label_backbone=label_backbone,
+        fusion=fusion,
+        fusion_layers=len(layers) if fusion else 1,
     )
 
 
-def _embedding_rows(state: Mapping[str, Tensor], folder: Path) -> int:
+def _backbone_config(
+    values: dict[str, Any],
+    state: Mapping[str, Tensor],
+    folder: Path,
+    hub: dict[str, Any],
+    config_key: str,
+    name_key: str,
+    prefix: str,
+) -> dict[str, Any]:
+    """The configuration of a transformer whose weights begin with `prefix`, with the rows that its embedding has."""
+    config = dict(values.get(config_key) or _fetch_config(values.get(name_key), folder, hub, config_key, name_key))
+    config.setdefault("model_type", "deberta-v2")
+    config["vocab_size"] = _embedding_rows(state, folder, prefix)
+    return config
+
+
+def _embedding_rows(state: Mapping[str, Tensor], folder: Path, prefix: str) -> int:
     endings = ("word_embeddings.weight", "tok_embeddings.weight", "shared.weight", "embed_tokens.weight")
-    rows = [len(tensor) for name, tensor in state.items() if name.endswith(endings)]
+    rows = [len(tensor) for name, tensor in state.items() if name.startswith(prefix) and name.endswith(endings)]
     if not rows:
-        raise ValueError(f"The weights of {folder} hold no word embeddings (a name ending in {', '.join(endings)}).")
+        raise ValueError(
+            f"The weights of {folder} hold no word embeddings (a name that begins with {their_name(prefix)} and ends "
+            f"in {', '.join(endings)})."
+        )
     return rows[0]
 
 
-def _fetch_backbone_config(values: dict[str, Any], folder: Path, hub: dict[str, Any]) -> dict[str, Any]:
+def _fetch_config(
+    name: str | None, folder: Path, hub: dict[str, Any], config_key: str, name_key: str
+) -> dict[str, Any]:
     from transformers import AutoConfig
 
-    name = values.get("model_name")
     if not name:
         raise ValueError(
-            f"{folder} says neither what its backbone looks like (encoder_config) nor its name (model_name)."
+            f"{folder} says neither what its backbone looks like ({config_key}) nor its name ({name_key})."
         )
     try:
         config: dict[str, Any] = AutoConfig.from_pretrained(name, **hub).to_dict()
@@ -184,14 +225,20 @@ def read_tokenizer(name: str, hub: dict[str, Any]) -> Any:
     return tokenizer.backend_tokenizer
 
 
-def _write_tokenizer(checkpoint: Checkpoint, folder: Path) -> None:
+def _write_tokenizers(checkpoint: Checkpoint, folder: Path) -> None:
+    network, of_labels = checkpoint.network, checkpoint.tokenizer.label_tokenizer
+    _write_tokenizer(checkpoint.tokenizer.tokenizer, network.encoder.transformer, folder)
+    if of_labels is not None and isinstance(network.encoder, BiEncoder):
+        _write_tokenizer(of_labels, network.encoder.labels.transformer, folder / LABEL_TOKENIZER)
+
+
+def _write_tokenizer(tokenizer: Tokenizer, transformer: Transformer, folder: Path) -> None:
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer, network = checkpoint.tokenizer.tokenizer, checkpoint.network
     settings: dict[str, Any] = {
-        "pad_token": tokenizer.id_to_token(network.encoder.transformer.config.pad_token_id or 0),
+        "pad_token": tokenizer.id_to_token(transformer.config.pad_token_id or 0),
         "unk_token": getattr(tokenizer.model, "unk_token", None),
-        "model_max_length": network.max_pieces,
+        "model_max_length": transformer.max_pieces,
     }
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, **{key: value for key, value in settings.items() if value is not None}
@@ -199,8 +246,16 @@ def _write_tokenizer(checkpoint: Checkpoint, folder: Path) -> None:
 
 
 def _their_config(checkpoint: Checkpoint) -> dict[str, Any]:
-    config = checkpoint.network.config
-    return {
+    config, of_labels = checkpoint.network.config, checkpoint.network.config.label_backbone
+    apart: dict[str, Any] = {}
+    if of_labels is not None:
+        apart = {
+            "labels_encoder": of_labels.get("_name_or_path") or of_labels["model_type"],
+            "labels_encoder_config": of_labels,
+            "post_fusion_schema": config.fusion,
+            "num_post_fusion_layers": config.fusion_layers,
+        }
+    return apart | {
         "model_name": config.backbone.get("_name_or_path") or config.backbone["model_type"],
         "name": "spacy-gliner",
         "model_type": None,
@@ -215,7 +270,7 @@ def _their_config(checkpoint: Checkpoint) -> dict[str, Any]:
         "span_score": config.span_score,
         "ent_token": checkpoint.tokenizer.label_marker,
         "sep_token": checkpoint.tokenizer.separator,
-        "class_token_index": checkpoint.tokenizer.label_marker_id,
+        "class_token_index": -1 if apart else checkpoint.tokenizer.label_marker_id,
         "vocab_size": config.backbone["vocab_size"],
         "encoder_config": config.backbone,
     }

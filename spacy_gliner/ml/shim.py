@@ -6,10 +6,9 @@ when `finish_update` is called twice, clips per tensor, and needs cupy for its o
 
 import copy
 import logging
-import os
 import threading
 import weakref
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,10 +18,12 @@ from safetensors.torch import load, save
 from thinc.api import Optimizer, Shim, get_torch_default_device
 from torch import Tensor
 
-from ..batching import PieceTokenizer
+from ..batching import PieceTokenizer, collate, distinct_prompts
 from ..nn.network import Network, NetworkConfig
-from ..types import Batch, Logits
+from ..types import Batch, Logits, Query
+from . import forking
 from .checkpoints import Checkpoint
+from .label_table import LabelTable
 from .parameters import Freeze, freeze_weights, parameter_groups
 from .sources import Source
 from .weights import network_weights, trained_network
@@ -38,6 +39,7 @@ logger = logging.getLogger("spacy_gliner")
 # Networks that came from a source, as long as some component uses them: what loads the same is shared for prediction.
 _shared: "weakref.WeakValueDictionary[tuple[Hashable, str], Network]" = weakref.WeakValueDictionary()
 _tokenizers: "weakref.WeakKeyDictionary[Network, PieceTokenizer]" = weakref.WeakKeyDictionary()
+_label_tables: "weakref.WeakKeyDictionary[Network, LabelTable]" = weakref.WeakKeyDictionary()
 _lock = threading.RLock()
 
 
@@ -60,7 +62,7 @@ class GlinerShim(Shim):
         self.mixed_precision = mixed_precision
         self._tokenizer: PieceTokenizer | None = None
         self._owned = False
-        _shims.add(self)
+        forking.watch(self)
 
     @property
     def loaded(self) -> bool:
@@ -82,6 +84,23 @@ class GlinerShim(Shim):
             self.load()
         assert self._tokenizer is not None
         return self._tokenizer
+
+    @property
+    def label_table(self) -> LabelTable:
+        """The vectors of labels that the network reads apart from the text; empty for other networks."""
+        with _lock:
+            return _label_tables.setdefault(self.network, LabelTable())
+
+    def collate(self, queries: Sequence[Query], is_train: bool) -> Batch:
+        """The queries as a Batch; labels that are read apart as pieces for training, otherwise as vectors."""
+        batch = collate(queries, self.tokenizer, max_word_pieces=self.max_word_pieces)
+        labels = list(distinct_prompts(queries)) if self.tokenizer.labels_apart else []
+        if not self.tokenizer.labels_apart:
+            return batch
+        if is_train or not labels:
+            return replace(batch, labels_apart=self.tokenizer.label_pieces(labels))
+        with _lock:
+            return replace(batch, labels_apart=self.label_table.look_up(labels, self.network, self.tokenizer))
 
     @property
     def max_pieces(self) -> int:
@@ -176,6 +195,7 @@ class GlinerShim(Shim):
             torch.nn.utils.clip_grad_norm_(self._model.parameters(), optimizer.grad_clip)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
+        self.label_table.clear()
 
     def _new_optimizer(self, layer_decay: float) -> torch.optim.Optimizer:
         self._layer_decay = layer_decay
@@ -192,6 +212,7 @@ class GlinerShim(Shim):
         self._optimizer = None
         self.own()
         self.network.load_state_dict(state["weights"])
+        self.label_table.clear()
         if state["optimizer"] is not None:
             layer_decay, remembered = state["optimizer"]
             self._optimizer = self._new_optimizer(layer_decay)
@@ -205,14 +226,17 @@ class GlinerShim(Shim):
             self._model.to(self._wanted_device())
 
     def to_bytes(self) -> bytes:
-        """Configuration, weights and tokenizer. Loads them if need be."""
-        data: bytes = srsly.msgpack_dumps(
-            {
-                "network": self.network.config.to_json(),
-                "weights": save(network_weights(self.network)),
-                "tokenizer": self.tokenizer.to_bytes(),
-            }
-        )
+        """Configuration, weights, tokenizer and vectors of labels. Loads the network if need be."""
+        message: dict[str, Any] = {
+            "network": self.network.config.to_json(),
+            "weights": save(network_weights(self.network)),
+            "tokenizer": self.tokenizer.to_bytes(),
+        }
+        table = self.label_table
+        if table.vectors is not None:
+            message["labels"] = list(table.prompts)
+            message["label_vectors"] = save({"vectors": table.vectors})
+        data: bytes = srsly.msgpack_dumps(message)
         return data
 
     def from_bytes(self, bytes_data: bytes) -> "GlinerShim":
@@ -225,6 +249,8 @@ class GlinerShim(Shim):
         network = trained_network(config, load(message["weights"]), where="the saved pipeline")
         self._model, self._owned, self._optimizer = network.to(self._wanted_device()), True, None
         self._tokenizer = PieceTokenizer.from_bytes(message["tokenizer"])
+        if "labels" in message:
+            self.label_table.add(message["labels"], load(message["label_vectors"])["vectors"])
         return self
 
     def checkpoint(self) -> Checkpoint:
@@ -239,44 +265,8 @@ class GlinerShim(Shim):
         data = state.pop("data")
         self.__dict__.update(state, _optimizer=None)
         self.from_bytes(data)
-        _shims.add(self)
+        forking.watch(self)
 
 
 def _no_backprop(d_scores: Tensor) -> None:
     raise RuntimeError("These logits came from a prediction; use Model.begin_update to get a gradient.")
-
-
-# Worker processes: weights are read before the fork, so that they are read once; and a child computes in one thread,
-# since after a fork the threads that its parent's OpenMP had started are gone, and waiting for them would never end.
-_shims: "weakref.WeakSet[GlinerShim]" = weakref.WeakSet()
-
-
-def _before_fork() -> None:
-    for shim in list(_shims):
-        if not shim.loaded and shim.device.type == "cpu":  # CUDA does not survive a fork
-            try:
-                shim.load()
-            except (OSError, ValueError) as error:
-                logger.warning("Could not load %s before a fork: %s", shim.source, error)
-    if _shims and TOKENIZER_SWITCH not in os.environ:
-        os.environ[TOKENIZER_SWITCH] = "false"
-        _switched.append(True)
-
-
-def _after_fork_in_parent() -> None:
-    if _switched:
-        _switched.clear()
-        del os.environ[TOKENIZER_SWITCH]
-
-
-def _after_fork_in_child() -> None:
-    if any(shim.loaded for shim in _shims):
-        torch.set_num_threads(1)
-
-
-# The tokenizers library asks this of the environment at a fork: its threads do not survive one either.
-TOKENIZER_SWITCH = "TOKENIZERS_PARALLELISM"
-_switched: list[bool] = []
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

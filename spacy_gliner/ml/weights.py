@@ -18,13 +18,19 @@ WEIGHT_FILES = ("model.safetensors", "model.fp16.safetensors", "model.bf16.safet
 WEIGHT_NAMES = [
     ("token_rep_layer.bert_layer.model.", "encoder.transformer.backbone."),
     ("token_rep_layer.projection.", "encoder.projection."),
+    ("token_rep_layer.labels_encoder.model.", "encoder.labels.transformer.backbone."),
+    ("token_rep_layer.labels_projection.", "encoder.labels.projection."),
+    ("cross_fuser.layers.", "encoder.fusion.layers."),
     ("rnn.lstm.", "encoder.lstm.lstm."),
     ("span_rep_layer.span_rep_layer.", "head."),
     ("prompt_rep_layer.", "head.project_label."),
     ("scorer.", "head."),
 ]
-# Weights that the reference library stores and never uses: fusion layers of uni-encoders, poolers, constant buffers.
-UNUSED_PREFIXES = ("cross_fuser.", "token_rep_layer.bert_layer.model.pooler.")
+# Weights that the reference library stores and never uses: poolers and constant buffers; fusion layers of uni-encoders;
+# the BiLSTM of bi-encoders.
+UNUSED_PREFIXES = ("token_rep_layer.bert_layer.model.pooler.", "token_rep_layer.labels_encoder.model.pooler.")
+UNUSED_IN_UNI_ENCODERS = "encoder.fusion."
+UNUSED_IN_BI_ENCODERS = "encoder.lstm."
 UNUSED_SUFFIXES = (".position_ids", ".token_type_ids", ".rotary_emb.inv_freq")
 
 

@@ -6,7 +6,8 @@ Knows no scores; the heads turn vectors into logits.
 import torch
 from torch import Tensor, nn
 
-from ..types import Batch, Reps
+from ..types import Batch, Pieces, Reps
+from .fusion import Fusion
 from .layers import BiLSTM
 from .transformer import Transformer
 
@@ -23,18 +24,82 @@ class UniEncoder(nn.Module):
     def __init__(self, transformer: Transformer, *, width: int, lstm_layers: int) -> None:
         super().__init__()
         self.transformer = transformer
-        self.projection = nn.Linear(transformer.width, width) if transformer.width != width else nn.Identity()
+        self.projection = projection(transformer, width)
         self.lstm = BiLSTM(width, lstm_layers) if lstm_layers else None
 
     def forward(self, batch: Batch) -> Reps:
         """Batch -> Reps, the words of the instructions left out."""
         pieces = self.transformer(batch.piece_ids, batch.piece_lengths)
-        words = self.projection(pieces[batch.word_starts.clamp(min=0)])
-        words = words.masked_fill((batch.word_starts < 0)[:, None], 0.0)
+        words = _words(self.projection, pieces, batch)
         if self.lstm is not None:
             words = self.lstm(words, batch.word_lengths)
         labels = self.projection(pieces[batch.label_marks])
         return Reps(*_without_instructions(words, batch), labels, batch.label_lengths)
+
+
+class LabelEncoder(nn.Module):
+    """Labels by themselves: the mean over a label's pieces, the tokenizer's special ones included.
+
+    width: Width of the vectors; where it is not the transformer's, they are projected.
+    """
+
+    def __init__(self, transformer: Transformer, *, width: int) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.projection = projection(transformer, width)
+
+    def forward(self, labels: Pieces) -> Tensor:
+        """The pieces of C labels -> (C, D)."""
+        pieces = self.transformer(labels.ids, labels.lengths)
+        sizes = torch.tensor(labels.lengths, dtype=torch.long, device=pieces.device)
+        rows = torch.repeat_interleave(torch.arange(len(sizes), device=pieces.device), sizes)
+        sums = pieces.new_zeros(len(sizes), pieces.shape[1]).index_add(0, rows, pieces)
+        mean: Tensor = self.projection(sums / sizes.clamp(min=1)[:, None])
+        return mean
+
+
+class BiEncoder(nn.Module):
+    """Labels have an encoder of their own, so that their vectors are the same beside every text.
+
+    A word's vector is that of its first piece. With a fusion, words and labels then read each other: a poly-encoder.
+
+    width: Width of the vectors; where it is not the transformer's, they are projected.
+    fusion: Of a poly-encoder.
+    """
+
+    def __init__(
+        self, transformer: Transformer, labels: LabelEncoder, *, width: int, fusion: Fusion | None = None
+    ) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.projection = projection(transformer, width)
+        self.labels = labels
+        self.fusion = fusion
+
+    def forward(self, batch: Batch) -> Reps:
+        """Batch, whose labels are pieces or vectors, -> Reps, the words of the instructions left out."""
+        words = _words(self.projection, self.transformer(batch.piece_ids, batch.piece_lengths), batch)
+        words, word_lengths = _without_instructions(words, batch)
+        apart = batch.labels_apart
+        if apart is None:
+            raise ValueError("A bi-encoder needs the labels of a batch apart, as pieces or as vectors.")
+        labels = self.labels(apart) if isinstance(apart, Pieces) else apart
+        if self.fusion is None:
+            read = not isinstance(apart, Pieces)
+            return Reps(words, word_lengths, labels, batch.label_lengths, batch.label_marks, labels_read=read)
+        words, labels = self.fusion(words, word_lengths, labels[batch.label_marks], batch.label_lengths)
+        return Reps(words, word_lengths, labels, batch.label_lengths)
+
+
+def projection(transformer: Transformer, width: int) -> nn.Module:
+    """A Linear where the transformer's vectors are of another width, otherwise nothing."""
+    return nn.Linear(transformer.width, width) if transformer.width != width else nn.Identity()
+
+
+def _words(projection: nn.Module, pieces: Tensor, batch: Batch) -> Tensor:
+    """The projected vector of each word's first piece; zeros for a word without pieces."""
+    words: Tensor = projection(pieces[batch.word_starts.clamp(min=0)])
+    return words.masked_fill((batch.word_starts < 0)[:, None], 0.0)
 
 
 def _without_instructions(words: Tensor, batch: Batch) -> tuple[Tensor, list[int]]:

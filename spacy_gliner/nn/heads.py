@@ -39,20 +39,22 @@ class SpanHead(nn.Module):
         )
         self.project_label = Perceptron(width, 4 * width, width, dropout)
 
+    def read_labels(self, labels: Tensor) -> Tensor:
+        """labels (C, D) -> (C, D), the part of the head that knows no words."""
+        read: Tensor = self.project_label(labels)
+        return read
+
     def forward(self, reps: Reps) -> SpanLogits:
         """Reps -> SpanLogits."""
         first = self.out_project if isinstance(self.out_project, nn.Linear) else self.out_project.first
         by_start, by_end = first.weight.chunk(2, dim=1)
         starts = self.project_start(reps.words).relu() @ by_start.T
         ends = self.project_end(reps.words).relu() @ by_end.T + first.bias
-        labels = self.project_label(reps.labels)
+        labels = reps.labels if reps.labels_read else self.read_labels(reps.labels)
         blocks = [
             self._score(*parts).reshape(-1)
             for parts in zip(
-                starts.split(reps.word_lengths),
-                ends.split(reps.word_lengths),
-                labels.split(reps.label_lengths),
-                strict=True,
+                starts.split(reps.word_lengths), ends.split(reps.word_lengths), reps.per_query(labels), strict=True
             )
         ]
         return SpanLogits(
@@ -68,8 +70,12 @@ class SpanHead(nn.Module):
         hidden = starts[:, None] + ends[last.clamp(max=n_words - 1)]
         if isinstance(self.out_project, nn.Linear):
             return hidden @ labels.T
-        second = self.out_project.second
-        return self.out_project.activate(hidden) @ (labels @ second.weight).T + labels @ second.bias
+        second, hidden = self.out_project.second, self.out_project.activate(hidden)
+        width, n_spans = labels.shape[1], n_words * self.max_width
+        if hidden.shape[-1] * len(labels) * (n_spans + width) > n_spans * width * (hidden.shape[-1] + len(labels)):
+            scores: Tensor = second(hidden) @ labels.T
+            return scores
+        return hidden @ (labels @ second.weight).T + labels @ second.bias  # of few labels, fewer products
 
 
 class TokenHead(nn.Module):
@@ -87,30 +93,41 @@ class TokenHead(nn.Module):
         self.proj_label = nn.Linear(width, 2 * width)
         self.out_mlp = Perceptron(3 * width, 4 * width, 3, dropout)
 
+    def read_labels(self, labels: Tensor) -> Tensor:
+        """labels (C, D) -> (C, 5 · D), the part of the head that knows no words."""
+        by_label = self.out_mlp.first.weight.chunk(3, dim=1)[1]
+        sums, factors = self.proj_label(labels).chunk(2, dim=1)
+        return torch.cat([sums @ by_label.T + self.out_mlp.first.bias, factors], dim=1)
+
     def forward(self, reps: Reps) -> TokenLogits:
         """Reps -> TokenLogits."""
-        first = self.out_mlp.first
-        by_word, by_label, by_product = first.weight.chunk(3, dim=1)
-        word_sums, word_factors = self.proj_token(reps.words).chunk(2, dim=1)
-        label_sums, label_factors = self.proj_label(reps.labels).chunk(2, dim=1)
-        parts = list(
-            zip(
-                (word_sums @ by_word.T).split(reps.word_lengths),
-                word_factors.split(reps.word_lengths),
-                (label_sums @ by_label.T + first.bias).split(reps.label_lengths),
-                label_factors.split(reps.label_lengths),
-                strict=True,
-            )
-        )
+        by_word = self.out_mlp.first.weight.chunk(3, dim=1)[0]
+        sums, factors = self.proj_token(reps.words).chunk(2, dim=1)
+        words = torch.cat([sums @ by_word.T, factors], dim=1).split(reps.word_lengths)
+        labels = list(reps.per_query(reps.labels if reps.labels_read else self.read_labels(reps.labels)))
         blocks = []
-        for group in _groups([len(words) * len(labels) for words, _, labels, _ in parts]):
-            products = [_pairs(parts[row][1], parts[row][3], torch.mul) for row in group]
-            sums = [_pairs(parts[row][0], parts[row][2], torch.add) for row in group]
-            hidden = torch.cat(products) @ by_product.T + torch.cat(sums)
-            blocks.append(self.out_mlp.second(self.out_mlp.activate(hidden)).reshape(-1))
+        for group in _groups([len(w) * len(c) for w, c in zip(words, labels, strict=True)]):
+            blocks.append(self._score([words[row] for row in group], [labels[row] for row in group]))
         return TokenLogits(
             torch.cat([reps.words.new_zeros(0), *blocks]), reps.word_lengths, reps.label_lengths, self.span_score
         )
+
+    def _score(self, words: list[Tensor], labels: list[Tensor]) -> Tensor:
+        """Of each query words (W, 5 · D) and labels (C, 5 · D) -> the (W, C, 3) of all, flattened."""
+        if len(words) == 1 and len(words[0]) * len(labels[0]) > PAIRS:
+            block = max(1, PAIRS // len(words[0]))
+            parts = [self._score_pairs(words, [some]).view(len(words[0]), -1, 3) for some in labels[0].split(block)]
+            return torch.cat(parts, dim=1).reshape(-1)
+        return self._score_pairs(words, labels).reshape(-1)
+
+    def _score_pairs(self, words: list[Tensor], labels: list[Tensor]) -> Tensor:
+        by_product = self.out_mlp.first.weight.chunk(3, dim=1)[2]
+        width = by_product.shape[1]
+        pairs = list(zip(words, labels, strict=True))
+        products = torch.cat([_pairs(w[:, -width:], c[:, -width:], torch.mul) for w, c in pairs])
+        sums = torch.cat([_pairs(w[:, :-width], c[:, :-width], torch.add) for w, c in pairs])
+        scores: Tensor = self.out_mlp.second(self.out_mlp.activate(products @ by_product.T + sums))
+        return scores
 
 
 def _pairs(words: Tensor, labels: Tensor, combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:

@@ -7,10 +7,11 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
-from torch import nn
+from torch import Tensor, nn
 
-from ..types import Batch, Logits, SpanScore
-from .encoders import UniEncoder
+from ..types import Batch, Logits, Pieces, SpanScore
+from .encoders import BiEncoder, LabelEncoder, UniEncoder
+from .fusion import Fusion
 from .heads import SpanHead, TokenHead
 from .transformer import Transformer
 
@@ -25,9 +26,12 @@ class NetworkConfig:
     head: "token", or the markers of a span head.
     width: Width of word and label vectors.
     max_width: Words of the widest span that a span head scores.
-    lstm_layers: Layers of the BiLSTM over words; 0 for none.
+    lstm_layers: Layers of the BiLSTM over words; 0 for none. Networks that read labels apart have none.
     span_score: How a token head's spans are scored; see `TokenLogits`.
     max_words: The number of words the network was trained on, kept for other libraries.
+    label_backbone: Of a network that reads labels apart (a bi-encoder), the configuration of their transformer.
+    fusion: How its words and labels then read each other (a poly-encoder); see `Fusion`. "" for not at all.
+    fusion_layers: How often.
     """
 
     backbone: dict[str, Any] = field(hash=False)
@@ -38,11 +42,18 @@ class NetworkConfig:
     dropout: float = 0.4
     span_score: SpanScore = "minimum"
     max_words: int = 384
+    label_backbone: dict[str, Any] | None = field(default=None, hash=False)
+    fusion: str = ""
+    fusion_layers: int = 1
 
     def __post_init__(self) -> None:
         for name, allowed in (("head", get_args(HeadName)), ("span_score", get_args(SpanScore))):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}.")
+        if self.label_backbone is None and self.fusion:
+            raise ValueError("Only networks that read labels apart (label_backbone) can fuse words and labels.")
+        if self.label_backbone is not None and self.lstm_layers:
+            raise ValueError("Networks that read labels apart (label_backbone) have no BiLSTM; set lstm_layers to 0.")
 
     def to_json(self) -> str:
         """The inverse of `from_json`."""
@@ -57,7 +68,7 @@ class NetworkConfig:
 class Network(nn.Module):
     """An encoder and a head: Batch -> Reps -> Logits."""
 
-    def __init__(self, config: NetworkConfig, encoder: UniEncoder, head: SpanHead | TokenHead) -> None:
+    def __init__(self, config: NetworkConfig, encoder: UniEncoder | BiEncoder, head: SpanHead | TokenHead) -> None:
         super().__init__()
         self.config = config
         self.encoder = encoder
@@ -68,18 +79,46 @@ class Network(nn.Module):
         logits: Logits = self.head(self.encoder(batch))
         return logits
 
+    def encode_labels(self, labels: Pieces) -> Tensor:
+        """The pieces of C labels -> (C, D). Only of networks that read labels apart."""
+        if not isinstance(self.encoder, BiEncoder):
+            raise ValueError("This network reads labels in the text; only bi-encoders have vectors of labels alone.")
+        vectors: Tensor = self.encoder.labels(labels)
+        return vectors
+
+    def read_labels(self, vectors: Tensor) -> Tensor:
+        """What `encode_labels` gave -> what a Batch may bring as `labels_apart`: all that depends on no text."""
+        fused = isinstance(self.encoder, BiEncoder) and self.encoder.fusion is not None
+        return vectors if fused else self.head.read_labels(vectors)
+
     @property
     def max_pieces(self) -> int | None:
         """The longest query in pieces that the backbone's positions allow; None for any length."""
         return self.encoder.transformer.max_pieces
 
+    @property
+    def max_label_pieces(self) -> int | None:
+        """The longest label that is read apart, in pieces; None for any length, or where none is."""
+        return self.encoder.labels.transformer.max_pieces if isinstance(self.encoder, BiEncoder) else None
+
 
 def build_network(config: NetworkConfig) -> Network:
     """A network of this shape with random weights, in evaluation mode."""
-    encoder = UniEncoder(Transformer(config.backbone), width=config.width, lstm_layers=config.lstm_layers)
+    text = Transformer(config.backbone)
+    encoder: UniEncoder | BiEncoder
+    if config.label_backbone is None:
+        encoder = UniEncoder(text, width=config.width, lstm_layers=config.lstm_layers)
+    else:
+        labels = LabelEncoder(Transformer(config.label_backbone), width=config.width)
+        encoder = BiEncoder(text, labels, width=config.width, fusion=_fusion(config, text) if config.fusion else None)
     head: SpanHead | TokenHead
     if config.head == "token":
         head = TokenHead(width=config.width, dropout=config.dropout, span_score=config.span_score)
     else:
         head = SpanHead(width=config.width, max_width=config.max_width, dropout=config.dropout, markers=config.head)
     return Network(config, encoder, head).eval()
+
+
+def _fusion(config: NetworkConfig, text: Transformer) -> Fusion:
+    heads = int(text.config.num_attention_heads)
+    return Fusion(config.fusion, width=config.width, n_layers=config.fusion_layers, n_heads=heads)

@@ -15,7 +15,6 @@ from spacy.util import ensure_path, minibatch
 from spacy.vocab import Vocab
 from thinc.api import Optimizer
 
-from ..batching import by_length
 from ..decoding import candidates
 from ..losses import Loss, loss_and_gradient
 from ..ml.architectures import GlinerModel, set_device, shim_of
@@ -23,9 +22,10 @@ from ..ml.checkpoints import write_checkpoint
 from ..ml.folders import whole_or_nothing
 from ..targets import make_targets
 from ..types import Lesson, Query, ScoredSpan
+from .label_vectors import LabelVectors
 from .labels import Labels, parse_device, parse_threshold, parse_thresholds
 from .lessons import SampleLabels, Teacher
-from .parts import Part, parts
+from .parts import Part, parts, passes
 from .tasks import Task
 from .windows import Finding, Windows, merge, word_ranges, word_tokens
 
@@ -106,6 +106,11 @@ class Extractor(TrainablePipe):
         """Where the network runs, such as "cpu" or "cuda:0"."""
         return str(shim_of(self.model).device)
 
+    @property
+    def label_vectors(self) -> LabelVectors:
+        """The vectors of labels, where the network reads labels apart from the text; to make, write and read them."""
+        return LabelVectors(shim_of(self.model), lambda labels: self.task.parse(labels or self.cfg["labels"]))
+
     def add_label(self, label: str | dict[str, str]) -> int:
         """Add a label; 0 if it is there already, otherwise 1."""
         if label in self.labels:
@@ -127,7 +132,7 @@ class Extractor(TrainablePipe):
         asked = [part for row, doc in enumerate(docs) for part in self._parts(row, doc, words[row])]
         limits = [self._thresholds(doc) for doc in docs]
         found: list[dict[tuple[str, ...], list[Finding]]] = [{} for _ in docs]
-        for rows in by_length([part.n_pieces for part in asked], max_pieces=self.max_pieces):
+        for rows in passes(asked, self.max_pieces):
             queries = [asked[row].query for row in rows]
             spans = candidates(
                 self.model.predict(queries),
@@ -197,8 +202,7 @@ class Extractor(TrainablePipe):
         losses.setdefault(self.name, 0.0)
         examples = list(examples)
         validate_examples(examples, "Extractor.update")
-        learned = self.lessons(examples)
-        if not learned:
+        if not (learned := self.lessons(examples)):
             return losses
         logits, backprop = self.model.begin_update([lesson.query for lesson in learned])
         loss, d_scores = loss_and_gradient(logits.scores, make_targets(logits, learned), self.loss)
@@ -232,13 +236,12 @@ class Extractor(TrainablePipe):
         """Score Examples with the component's scorer; each part of the data (`reference._.gliner_part`) by itself."""
         if self.scorer is None:
             return {}
-        labels = self.task.parse(self.cfg["labels"])
         parts: dict[str, list[Example]] = {"": []}
         for example in examples:
             parts.setdefault(example.reference._.gliner_part, []).append(example)
         scores: dict[str, Any] = {}
         for part, of_part in parts.items():
-            found = self.scorer(of_part, task=self.task, labels=labels, **kwargs)
+            found = self.scorer(of_part, task=self.task, labels=self.task.parse(self.cfg["labels"]), **kwargs)
             scores |= {f"{part}_{key}" if part else key: value for key, value in found.items()}
         return scores
 

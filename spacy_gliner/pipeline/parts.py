@@ -5,13 +5,18 @@ from dataclasses import dataclass, replace
 
 from spacy.tokens import Doc
 
-from ..batching import PieceTokenizer
+from ..batching import PieceTokenizer, by_length
 from ..ml.shim import GlinerShim
 from ..types import Query
 from .windows import Range, fit
 
 # Labels take at most this many pieces of a pass, and never more than half of it; more labels go in several groups.
 PROMPT_PIECES = 512
+# Labels that are read apart from the text take no pieces of a pass; but their scores take memory, so that even these go
+# in groups.
+LABELS_APART = 16_384
+# Words times labels of a pass: a span head gives a dozen scores for each.
+SCORES = 2_000_000
 # A question that leaves fewer pieces than this to its label is too long.
 LABEL_ROOM = 8
 # Words that two halves of a window share when it has to be split.
@@ -57,8 +62,25 @@ def parts(
                     yield Part(row, place, query, prompt_size + sum(sizes[place.start : place.end]))
 
 
+def passes(asked: Sequence[Part], max_pieces: int) -> Iterator[list[int]]:
+    """Rows of parts of similar length that go into a pass: so many pieces when padded, and not too many scores."""
+    for rows in by_length([part.n_pieces for part in asked], max_pieces=max_pieces):
+        first = n_scores = 0
+        for end, row in enumerate(rows):
+            query = asked[row].query
+            size = len(query.words) * len(query.labels)
+            if end > first and n_scores + size > SCORES:
+                yield rows[first:end]
+                first, n_scores = end, 0
+            n_scores += size
+        yield rows[first:]
+
+
 def label_groups(ask: Query, tokenizer: PieceTokenizer, max_pieces: int) -> Iterator[Query]:
     """The labels of an ask in their order, in groups of about the same size that leave the words half of a pass.
+
+    Scores of different groups are compared as they are. Labels that are read apart from the text are the same in any
+    group; those that stand in it read each other a little, within their group.
 
     Raises ValueError for a label that is too long for a group of its own, and for an instruction that leaves no room.
     """
@@ -69,6 +91,11 @@ def label_groups(ask: Query, tokenizer: PieceTokenizer, max_pieces: int) -> Iter
             f"'{' '.join(ask.instruction)[:60]}…' is {bare} pieces long; with this network a question may have about "
             f"{room + bare - LABEL_ROOM} at most. Say it in fewer words."
         )
+    if tokenizer.labels_apart:
+        for first in range(0, len(ask.labels), LABELS_APART):
+            group = slice(first, first + LABELS_APART)
+            yield replace(ask, labels=ask.labels[group], prompts=ask.label_prompts[group])
+        return
     sizes = [1 + len(pieces) for pieces in tokenizer.pieces(ask.label_prompts)]
     fair_share = sum(sizes) / max(1, -(-sum(sizes) // max(room, 1)))
     first = 0

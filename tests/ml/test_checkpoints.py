@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertModel, T5Config
 
-from spacy_gliner.batching import PieceTokenizer, collate
+from spacy_gliner.batching import PieceTokenizer
 from spacy_gliner.ml import checkpoints
 from spacy_gliner.ml.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from spacy_gliner.ml.weights import load_weights, network_weights
@@ -21,6 +21,7 @@ from ..parity.reference import ask, assert_entities_equal, assert_logits_equal, 
 from ..tiny import (
     QUERIES,
     assert_equal,
+    numbers,
     scores_of,
     tiny_bert,
     tiny_deberta,
@@ -306,7 +307,6 @@ def test_what_is_wrong_with_a_folder_is_said(tiny_checkpoint, tmp_path, harm, er
 @pytest.mark.parametrize(
     "values, what",
     [
-        ({"labels_encoder": "bert"}, "a bi-encoder"),
         ({"labels_decoder": "gpt2"}, "a generative label decoder"),
         ({"relations_layer": "none"}, "a joint entity-and-relation network"),
         ({"fuse_layers": True}, "fusion of the backbone's layers"),
@@ -324,7 +324,7 @@ def test_what_is_wrong_with_a_folder_is_said(tiny_checkpoint, tmp_path, harm, er
 def test_networks_of_another_kind_are_refused_by_name(tiny_checkpoint, tmp_path, values, what):
     folder = copy_of(tiny_checkpoint, tmp_path)
     change_config(folder, **values)
-    with pytest.raises(ValueError, match="Supported are uni-encoders") as caught:
+    with pytest.raises(ValueError, match="Supported are uni-, bi- and poly-encoders") as caught:
         read_checkpoint(folder)
     assert what in str(caught.value)
     assert str(folder) in str(caught.value)
@@ -429,7 +429,7 @@ def test_an_old_checkpoint_whose_backbone_is_out_of_reach_names_both(tiny_checkp
 
 def test_no_queries_are_normal_input(any_checkpoint: Path) -> None:
     checkpoint = read_checkpoint(any_checkpoint)
-    assert checkpoint.network(collate([], checkpoint.tokenizer)).scores.shape == (0,)
+    assert checkpoint.network(numbers([], checkpoint.tokenizer)).scores.shape == (0,)
 
 
 def test_loading_leaves_the_random_generator_alone(tiny_checkpoint):

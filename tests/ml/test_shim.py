@@ -1,7 +1,6 @@
 """The network inside thinc: when it loads, who owns it, how it learns, and that it comes back from bytes."""
 
 import gc
-import logging
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 
@@ -396,38 +395,3 @@ def test_a_model_runs_on_an_accelerator():
     learn(model, AdamW(0.01, 0.01))
     again = build_gliner(Untouchable()).from_bytes(model.to_bytes())
     assert_equal([block.cpu() for block in scores(again)], [block.cpu() for block in scores(model)], atol=1e-3)
-
-
-def test_weights_are_read_before_a_fork(monkeypatch, caplog):
-    ready, broken = build_gliner(Source()), build_gliner(Untouchable())
-    monkeypatch.setattr(shims, "_shims", [shim_of(ready), shim_of(broken)])
-    monkeypatch.delenv("TOKENIZERS_PARALLELISM", raising=False)
-    with caplog.at_level(logging.WARNING, logger="spacy_gliner"):
-        shims._before_fork()
-    assert shim_of(ready).loaded
-    assert not shim_of(broken).loaded
-    assert "the source was asked" in caplog.text
-    assert shims.os.environ["TOKENIZERS_PARALLELISM"] == "false"
-    shims._after_fork_in_parent()
-    assert "TOKENIZERS_PARALLELISM" not in shims.os.environ
-
-
-def test_a_setting_of_the_user_survives_a_fork(monkeypatch):
-    model = build_gliner(Source())
-    monkeypatch.setattr(shims, "_shims", [shim_of(model)])
-    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
-    shims._before_fork()
-    shims._after_fork_in_parent()
-    assert shims.os.environ["TOKENIZERS_PARALLELISM"] == "true"
-
-
-def test_a_child_computes_in_one_thread(monkeypatch):
-    model = build_gliner(Source())
-    seen = []
-    monkeypatch.setattr(shims, "_shims", [shim_of(model)])
-    monkeypatch.setattr(torch, "set_num_threads", seen.append)
-    shims._after_fork_in_child()
-    assert seen == []
-    model.initialize()
-    shims._after_fork_in_child()
-    assert seen == [1]

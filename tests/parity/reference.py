@@ -9,13 +9,12 @@ import torch
 from gliner import GLiNER
 from torch import Tensor
 
-from spacy_gliner.batching import collate
 from spacy_gliner.decoding import candidates, drop_overlaps, valid_spans
 from spacy_gliner.ml.checkpoints import Checkpoint
 from spacy_gliner.pipeline.words import WORD
 from spacy_gliner.types import Query, ScoredSpan, SpanLogits
 
-from ..tiny import save_tokenizer, tiny_tokenizer
+from ..tiny import numbers, save_tokenizer, tiny_tokenizer
 
 LOGIT_TOLERANCE = 2e-4
 SCORE_TOLERANCE = 1e-4
@@ -36,6 +35,8 @@ def build_reference(folder: Path, backbone: dict, *, seed: int = 0, **settings) 
     """A random network of the reference library whose scores spread from near 0 to near 1."""
     save_tokenizer(tiny_tokenizer(), folder)
     config = {"model_name": str(folder), "encoder_config": backbone, "hidden_size": 24, "max_width": 5, **settings}
+    if "labels_encoder" in settings:
+        config["labels_encoder"] = str(folder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = GLiNER.from_config(config, backbone_from_pretrained=False)
@@ -103,7 +104,7 @@ def assert_logits_equal(checkpoint: Checkpoint, asked: list[Asked], theirs: Tens
     """
     queries = [each.query for each in asked]
     with torch.inference_mode():
-        logits = checkpoint.network(collate(queries, checkpoint.tokenizer))
+        logits = checkpoint.network(numbers(queries, checkpoint.tokenizer))
     for query, ours, padded in zip(queries, logits.per_query(), torch.as_tensor(theirs), strict=True):
         if isinstance(logits, SpanLogits):
             valid = valid_spans(len(query.words), logits.width)
@@ -129,7 +130,7 @@ def assert_entities_equal(
     found: list[list[tuple]] = [[] for _ in theirs]
     queries = [each.query for each in asked]
     with torch.inference_mode():
-        logits = checkpoint.network(collate(queries, checkpoint.tokenizer))
+        logits = checkpoint.network(numbers(queries, checkpoint.tokenizer))
     for each, spans in zip(asked, candidates(logits, queries, threshold=threshold), strict=True):
         kept = drop_overlaps(spans, nested=not flat_ner, multi_label=multi_label)
         found[each.row] = [_entity(span, each.places) for span in kept]

@@ -14,18 +14,18 @@ import pytest
 import spacy
 import torch
 
-from spacy_gliner.batching import collate
 from spacy_gliner.losses import focal_loss
 from spacy_gliner.ml.checkpoints import Checkpoint, read_checkpoint
 from spacy_gliner.pipeline.words import WORD
 from spacy_gliner.targets import make_targets
 from spacy_gliner.types import Lesson, Query, ScoredSpan
 
+from ..tiny import numbers
 from .reference import Asked, ask, assert_entities_equal, assert_logits_equal
 
 FOLDER = os.environ.get("SPACY_GLINER_PARITY")
 LOADED = {"markerV0", "marker", "token_level"}
-OTHER_KINDS = ("labels_encoder", "labels_decoder", "relations_layer", "fuse_layers", "represent_spans")
+OTHER_KINDS = ("labels_decoder", "relations_layer", "fuse_layers", "represent_spans")
 LOSS_SETTINGS = {"alpha", "gamma", "label_smoothing"}
 
 pytestmark = pytest.mark.skipif(not FOLDER, reason="SPACY_GLINER_PARITY names no folder")
@@ -87,6 +87,12 @@ def by_case(with_logits: bool) -> pytest.MarkDecorator:
     )
 
 
+def takes_smoothing_for_margin(folder: Path, saved: dict) -> bool:
+    """A bug of the reference: to span heads of bi-encoders it passes the label smoothing as another argument."""
+    config = checkpoint_of(folder).network.config
+    return config.label_backbone is not None and config.head != "token" and "label_smoothing" in saved["settings"]
+
+
 @by_case(with_logits=True)
 def test_saved_logits_are_equal(folder, case):
     assert_logits_equal(checkpoint_of(folder), asked(folder, case), saved_logits(folder)[case["name"]])
@@ -113,7 +119,7 @@ def test_the_prompt_of_a_task_is_an_instruction_that_changes_no_score_of_the_tex
     n_read = saved_logits(folder)[case["name"]].shape[1] - len(instruction)  # the reference truncates; we don't
     query = Query(tuple(WORD.findall(body))[:n_read], labels, labels, instruction)
     with torch.inference_mode():
-        (ours,) = checkpoint.network(collate([query], checkpoint.tokenizer)).per_query()
+        (ours,) = checkpoint.network(numbers([query], checkpoint.tokenizer)).per_query()
     theirs = torch.from_numpy(saved_logits(folder)[case["name"]])[0, len(instruction) :]
     torch.testing.assert_close(ours, theirs, atol=2e-4, rtol=0)
 
@@ -124,18 +130,21 @@ def test_the_prompt_of_a_task_is_an_instruction_that_changes_no_score_of_the_tex
         pytest.param(folder, saved, id="-".join([folder.name, *saved["settings"]]))
         for folder in fixtures(True)
         for saved in expected(folder)["losses"]
-        if "loss" in saved and set(saved["settings"]) <= LOSS_SETTINGS
+        if "loss" in saved and set(saved["settings"]) <= LOSS_SETTINGS and not takes_smoothing_for_margin(folder, saved)
     ],
 )
 def test_saved_losses_are_equal(folder, saved):
     checkpoint = checkpoint_of(folder)
     rows = expected(folder)["train_examples"]
-    queries = [Query(tuple(row["tokenized_text"]), tuple(row["ner_labels"])) for row in rows]
+    labels = [tuple(row["ner_labels"]) for row in rows]
+    if checkpoint.tokenizer.labels_apart:  # every text is asked for the labels of the whole batch
+        labels = [tuple(dict.fromkeys(label for of_row in labels for label in of_row))] * len(rows)
+    queries = [Query(tuple(row["tokenized_text"]), of_row) for row, of_row in zip(rows, labels, strict=True)]
     gold = [[ScoredSpan(start, end + 1, label, 1.0) for start, end, label in row["ner"]] for row in rows]
     settings = dict(saved["settings"])
     smoothing = settings.pop("label_smoothing", 0.0)
     with torch.inference_mode():
-        logits = checkpoint.network(collate(queries, checkpoint.tokenizer))
+        logits = checkpoint.network(numbers(queries, checkpoint.tokenizer))
         target = make_targets(logits, list(map(Lesson, queries, gold)))
         loss = focal_loss(logits.scores, target, **settings, smoothing=smoothing, reduction="sum")
     assert float(loss) == pytest.approx(saved["loss"], rel=1e-4)
@@ -143,5 +152,5 @@ def test_saved_losses_are_equal(folder, saved):
 
 @pytest.mark.parametrize("folder", [pytest.param(folder, id=folder.name) for folder in fixtures(False)])
 def test_networks_of_other_kinds_are_refused(folder):
-    with pytest.raises(ValueError, match="Supported are uni-encoders"):
+    with pytest.raises(ValueError, match="Supported are uni-, bi- and poly-encoders"):
         read_checkpoint(folder / "checkpoint")

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from spacy_gliner.batching import collate
 from spacy_gliner.losses import focal_loss
 from spacy_gliner.ml.checkpoints import read_checkpoint
 from spacy_gliner.targets import make_targets
 from spacy_gliner.types import Lesson, Query, ScoredSpan
 
-from ..tiny import tiny_bert, tiny_deberta, tiny_modernbert
+from ..tiny import numbers, tiny_bert, tiny_deberta, tiny_modernbert
 from .reference import ask, assert_entities_equal, assert_logits_equal, build_reference, reference_logits
 
+LABELS_APART = {"labels_encoder": "labels", "labels_encoder_config": tiny_bert(hidden_size=16)}
 NETWORKS = {
     "deberta markerV0": (tiny_deberta, {"span_mode": "markerV0"}),
     "deberta marker": (tiny_deberta, {"span_mode": "marker"}),
@@ -25,6 +25,17 @@ NETWORKS = {
     "modernbert markerV0": (tiny_modernbert, {"span_mode": "markerV0"}),
     "modernbert token with two lstm layers": (tiny_modernbert, {"span_mode": "token_level", "num_rnn_layers": 2}),
     "bert with other markers": (tiny_bert, {"span_mode": "markerV0", "ent_token": "[LABEL]", "sep_token": "[TEXT]"}),
+    "bi-encoder markerV0": (tiny_deberta, {"span_mode": "markerV0", **LABELS_APART}),
+    "bi-encoder token": (tiny_bert, {"span_mode": "token_level", **LABELS_APART}),
+    "bi-encoder marker": (tiny_modernbert, {"span_mode": "marker", "num_rnn_layers": 0, **LABELS_APART}),
+    "poly-encoder markerV0": (
+        tiny_deberta,
+        {"span_mode": "markerV0", "post_fusion_schema": "l2l-l2t-t2t", "num_post_fusion_layers": 2, **LABELS_APART},
+    ),
+    "poly-encoder token": (
+        tiny_bert,
+        {"span_mode": "token_level", "post_fusion_schema": "t2l-t2t", "num_post_fusion_layers": 1, **LABELS_APART},
+    ),
     "bert with a fuser that is never used": (
         tiny_bert,
         {"span_mode": "markerV0", "post_fusion_schema": "l2l-l2t", "num_post_fusion_layers": 1},
@@ -98,21 +109,32 @@ EXAMPLES = [
 )
 def test_losses_and_gradients_equal_the_reference(pair, alpha, gamma, smoothing):
     model, checkpoint = pair
+    apart = checkpoint.tokenizer.labels_apart
+    if smoothing and apart and checkpoint.network.config.head != "token":
+        pytest.skip("The reference passes the smoothing as another argument.")
     settings = {"alpha": alpha, "gamma": gamma, "reduction": "sum"}
     collator = model.data_collator_class(model.config, data_processor=model.data_processor, prepare_labels=True)
     model.eval().zero_grad()
-    theirs = model.model(**collator(EXAMPLES), **settings, label_smoothing=smoothing).loss
+    theirs = model.model(
+        **collator([{**row, "ner_label": row["ner_labels"]} for row in EXAMPLES]), **settings, label_smoothing=smoothing
+    ).loss
     theirs.backward()
-    queries = [Query(tuple(row["tokenized_text"]), tuple(row["ner_labels"])) for row in EXAMPLES]
+    labels = [tuple(row["ner_labels"]) for row in EXAMPLES]
+    if apart:  # every text is asked for the labels of the whole batch
+        labels = [tuple(dict.fromkeys(label for of_row in labels for label in of_row))] * len(EXAMPLES)
+    queries = [Query(tuple(row["tokenized_text"]), of_row) for row, of_row in zip(EXAMPLES, labels, strict=True)]
     gold = [[ScoredSpan(start, end + 1, label, 1.0) for start, end, label in row["ner"]] for row in EXAMPLES]
     network = checkpoint.network
     network.zero_grad()
-    logits = network(collate(queries, checkpoint.tokenizer))
+    logits = network(numbers(queries, checkpoint.tokenizer))
     ours = focal_loss(
         logits.scores, make_targets(logits, list(map(Lesson, queries, gold))), **settings, smoothing=smoothing
     )
     ours.backward()
     assert float(ours.detach()) == pytest.approx(float(theirs.detach()), rel=1e-4)
-    their_embedding = model.model.token_rep_layer.bert_layer.model.get_input_embeddings().weight.grad
-    our_embedding = network.encoder.transformer.backbone.get_input_embeddings().weight.grad
-    torch.testing.assert_close(our_embedding, their_embedding, atol=1e-3 * float(their_embedding.abs().max()), rtol=0)
+    encoders = [(model.model.token_rep_layer.bert_layer.model, network.encoder.transformer.backbone)]
+    if apart:
+        encoders.append((model.model.token_rep_layer.labels_encoder.model, network.encoder.labels.transformer.backbone))
+    for their_encoder, our_encoder in encoders:
+        their_grad, our_grad = (each.get_input_embeddings().weight.grad for each in (their_encoder, our_encoder))
+        torch.testing.assert_close(our_grad, their_grad, atol=1e-3 * float(their_grad.abs().max()), rtol=0)

@@ -1,0 +1,157 @@
+"""Labels that are read apart: encoded once, kept, saved with the pipeline, and forgotten when the network changes."""
+
+import pytest
+import spacy
+import torch
+from spacy.training import Example
+
+from spacy_gliner.ml import label_table
+from spacy_gliner.ml.architectures import shim_of
+from spacy_gliner.ml.label_table import LabelTable
+from spacy_gliner.pipeline import parts
+from spacy_gliner.training.optimizers import AdamW
+
+from .helpers import TEXTS, assert_same
+
+TEXT = "Bill Gates founded Microsoft in Seattle."
+LABELS = ["person", "company", "city"]
+
+
+@pytest.fixture
+def encoded(monkeypatch):
+    """The labels that were encoded, in order."""
+    seen = []
+    encode = label_table.encode_labels
+
+    def spy(prompts, network, tokenizer):
+        seen.extend(prompts)
+        return encode(prompts, network, tokenizer)
+
+    monkeypatch.setattr(label_table, "encode_labels", spy)
+    return seen
+
+
+@pytest.fixture
+def nlp(make_nlp, tiny_bi_checkpoint):
+    return make_nlp(LABELS, tiny_bi_checkpoint, threshold=0.2)
+
+
+def test_every_label_is_encoded_once(nlp, encoded):
+    list(nlp.pipe(TEXTS))
+    nlp(TEXT)
+    assert encoded == LABELS
+
+
+def test_one_more_label_is_one_label_to_encode(nlp, encoded):
+    many = [f"label {number}" for number in range(300)]
+    nlp.get_pipe("gliner_ner").label_vectors.encode(many)
+    del encoded[:]
+    doc = nlp.make_doc(TEXT)
+    doc._.gliner_labels = [*many, "one more"]
+    nlp(doc)
+    assert encoded == ["one more"]
+
+
+def test_descriptions_are_what_is_encoded(make_nlp, tiny_bi_checkpoint, encoded):
+    nlp = make_nlp([{"name": "person", "description": "who has a name"}], tiny_bi_checkpoint)
+    nlp(TEXT)
+    nlp.get_pipe("gliner_ner").cfg["labels"] = [{"name": "person", "description": "a human"}]
+    nlp(TEXT)
+    assert encoded == ["who has a name", "a human"]
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_labels_in_several_groups_are_found_as_in_one(make_nlp, tiny_bi_checkpoint, monkeypatch, size):
+    expected = make_nlp(LABELS, tiny_bi_checkpoint, threshold=0.2)(TEXT)
+    monkeypatch.setattr(parts, "LABELS_APART", size)
+    monkeypatch.setattr(parts, "SCORES", 1)
+    assert_same([make_nlp(LABELS, tiny_bi_checkpoint, threshold=0.2)(TEXT)], [expected])
+
+
+def test_a_saved_pipeline_needs_no_pass_over_its_labels(nlp, encoded, tmp_path):
+    expected = nlp(TEXT)
+    nlp.to_disk(tmp_path)
+    del encoded[:]
+    again = spacy.load(tmp_path)
+    assert_same([again(TEXT)], [expected])
+    assert encoded == []
+
+
+def test_training_forgets_and_encodes_anew(nlp, encoded):
+    nlp(TEXT)
+    before = shim_of(nlp.get_pipe("gliner_ner").model).label_table.vectors.clone()
+    example = Example.from_dict(nlp.make_doc(TEXT), {"entities": [(0, 10, "person")]})
+    nlp.initialize(lambda: [example])
+    nlp.update([example], sgd=AdamW(0.01, 0.01))
+    del encoded[:]
+    nlp(TEXT)
+    table = shim_of(nlp.get_pipe("gliner_ner").model).label_table
+    assert encoded == LABELS
+    assert not torch.allclose(table.vectors, before)
+
+
+def test_vectors_travel_in_a_file(nlp, make_nlp, tiny_bi_checkpoint, encoded, tmp_path):
+    expected, path = nlp(TEXT), tmp_path / "labels.safetensors"
+    nlp.get_pipe("gliner_ner").label_vectors.to_disk(path)
+    other = make_nlp(LABELS, tiny_bi_checkpoint, threshold=0.2)
+    vectors = other.get_pipe("gliner_ner").label_vectors
+    vectors.clear()
+    del encoded[:]
+    assert vectors.from_disk(path) == LABELS
+    assert len(vectors) == 3
+    assert_same([other(TEXT)], [expected])
+    assert encoded == []
+
+
+def test_vectors_of_another_label_encoder_are_refused(nlp, tmp_path):
+    path, pipe = tmp_path / "labels.safetensors", nlp.get_pipe("gliner_ner")
+    pipe.label_vectors.to_disk(path)
+    example = Example.from_dict(nlp.make_doc(TEXT), {"entities": [(0, 10, "person")]})
+    nlp.initialize(lambda: [example])
+    nlp.update([example], sgd=AdamW(0.01, 0.01))
+    with pytest.raises(ValueError, match="another label encoder"):
+        pipe.label_vectors.from_disk(path)
+    (tmp_path / "other").write_text("{}")
+    with pytest.raises(ValueError, match="holds no vectors"):
+        pipe.label_vectors.from_disk(tmp_path / "other")
+    with pytest.raises(FileNotFoundError, match="no file"):
+        pipe.label_vectors.from_disk(tmp_path / "nowhere")
+
+
+def test_a_label_that_is_too_long_is_named(make_nlp, tiny_bi_checkpoint):
+    nlp = make_nlp(["person", "a b " * 100], tiny_bi_checkpoint)
+    with pytest.raises(ValueError, match="'a b a b .*reads 128 at most"):
+        nlp(TEXT)
+
+
+def test_networks_that_read_labels_in_the_text_have_none(make_nlp):
+    with pytest.raises(ValueError, match="reads labels in the text"):
+        make_nlp().get_pipe("gliner_ner").label_vectors.encode()
+
+
+def test_there_is_nothing_to_write_without_labels(make_nlp, tiny_bi_checkpoint, tmp_path):
+    vectors = make_nlp([], tiny_bi_checkpoint).get_pipe("gliner_ner").label_vectors
+    vectors.clear()
+    vectors.encode()
+    with pytest.raises(ValueError, match="no labels to write"):
+        vectors.to_disk(tmp_path / "labels.safetensors")
+
+
+def test_a_table_does_not_grow_without_end(monkeypatch):
+    monkeypatch.setattr(label_table, "KEPT", 3)
+    monkeypatch.setattr(label_table, "encode_labels", lambda prompts, *_: torch.ones(len(prompts), 2))
+    table = LabelTable()
+    table.encode(["a", "b"], None, None)
+    table.encode(["b", "c"], None, None)
+    assert list(table.prompts) == ["a", "b", "c"]
+    table.encode(["d", "a"], None, None)
+    assert list(table.prompts) == ["d", "a"]
+
+
+def test_vectors_that_are_there_are_replaced():
+    table = LabelTable()
+    table.add(["a", "b"], torch.tensor([[1.0], [2.0]]))
+    table.add(["b", "c"], torch.tensor([[3.0], [4.0]]))
+    assert {name: float(table.vectors[row, 0]) for name, row in table.prompts.items()} == {"a": 1.0, "b": 3.0, "c": 4.0}
+    with pytest.raises(ValueError, match="2 wide"):
+        table.add(["d"], torch.zeros(1, 2))
