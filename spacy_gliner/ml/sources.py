@@ -5,12 +5,14 @@ A source is a small value, and calling it loads. Nothing is read before that.
 
 import os
 from collections.abc import Hashable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from ..batching import PieceTokenizer
+from ..nn.encoders import BiEncoder
 from ..nn.network import HeadName, NetworkConfig, build_network
+from ..nn.transformer import Transformer
 from ..types import SpanScore
 from . import checkpoints
 
@@ -127,7 +129,11 @@ class NewNetwork:
     width: Width of word and label vectors; None for the backbone's.
     max_width: Words of the widest span (span heads).
     dropout: In the head.
-    backbone_dropout: In the backbone; None for what it was trained with.
+    backbone_dropout: In the backbones; None for what they were trained with.
+    label_backbone: An encoder of their own for labels, as `backbone`, which makes a bi-encoder; such have no BiLSTM.
+        None for labels that stand in the text.
+    fusion: How words and labels of a bi-encoder then read each other ("l2l-l2t-t2t"), which makes a poly-encoder.
+    fusion_layers: How often.
     """
 
     backbone: str
@@ -140,38 +146,56 @@ class NewNetwork:
     span_score: SpanScore = "minimum"
     cache_dir: str | None = None
     local_files_only: bool = False
+    label_backbone: str | None = None
+    fusion: str = ""
+    fusion_layers: int = 1
 
     def identity(self) -> Hashable:
         """None: new heads are random."""
         return None
 
     def __call__(self) -> checkpoints.Checkpoint:
-        """Load the backbone and put new heads on it. Embeddings of the markers are new as well."""
-        pretrained, tokenizer = self._pretrained()
+        """Load the backbones and put new heads on them. Embeddings of the markers are new as well."""
+        text, tokenizer = self._pretrained(self.backbone)
+        config: dict[str, Any] = {"backbone": self._config(self.backbone, text), "lstm_layers": self.lstm_layers}
+        of_labels = None
+        if self.label_backbone is not None:
+            of_labels, label_tokenizer = self._pretrained(self.label_backbone)
+            config |= {"label_backbone": self._config(self.label_backbone, of_labels), "lstm_layers": 0}
+            tokenizer = PieceTokenizer(tokenizer.tokenizer, label_tokenizer=label_tokenizer.tokenizer)
+        for key in ("head", "max_width", "dropout", "span_score", "fusion", "fusion_layers"):
+            config[key] = getattr(self, key)
+        network = build_network(NetworkConfig(width=self.width or text.config.hidden_size, **config))
+        load_backbone(network.encoder.transformer, text)
+        if isinstance(network.encoder, BiEncoder):
+            load_backbone(network.encoder.labels.transformer, of_labels)
+        return checkpoints.Checkpoint(network, tokenizer)
+
+    def _config(self, name: str, pretrained: Any) -> dict[str, Any]:
+        """The configuration of a backbone, with the dropout asked for."""
         if self.backbone_dropout is not None:
             for key in DROPOUT_SETTINGS & set(vars(pretrained.config)):
                 setattr(pretrained.config, key, self.backbone_dropout)
-        if Path(self.backbone).is_dir():
+        if Path(name).is_dir():
             pretrained.config._name_or_path = ""  # a path of this machine means nothing elsewhere
-        settings = asdict(self)
-        for key in ("backbone", "backbone_dropout", "cache_dir", "local_files_only"):
-            del settings[key]
-        settings["width"] = self.width or pretrained.config.hidden_size
-        network = build_network(NetworkConfig(backbone=pretrained.config.to_dict(), **settings))
-        own = network.encoder.transformer.backbone
-        weights = {name: tensor for name, tensor in pretrained.state_dict().items() if not name.startswith("pooler.")}
-        own.load_state_dict(weights, strict=True)
-        return checkpoints.Checkpoint(network, tokenizer)
+        config: dict[str, Any] = pretrained.config.to_dict()
+        return config
 
-    def _pretrained(self) -> tuple[Any, PieceTokenizer]:
-        """The encoder and its tokenizer, with rows for the markers."""
-        if self.backbone == "embedded" or (Path(self.backbone).expanduser() / checkpoints.CONFIG_FILE).is_file():
-            trained = Checkpoint(self.backbone)()
+    def _pretrained(self, name: str) -> tuple[Any, PieceTokenizer]:
+        """An encoder and its tokenizer, with rows for the markers."""
+        if name == "embedded" or (Path(name).expanduser() / checkpoints.CONFIG_FILE).is_file():
+            trained = Checkpoint(name)()
             return trained.network.encoder.transformer.backbone, trained.tokenizer
         from transformers import AutoModel
 
         hub: dict[str, Any] = {"cache_dir": self.cache_dir, "local_files_only": self.local_files_only}
-        tokenizer = PieceTokenizer(checkpoints.read_tokenizer(self.backbone, hub))
-        pretrained = AutoModel.from_pretrained(self.backbone, **hub).float()
+        tokenizer = PieceTokenizer(checkpoints.read_tokenizer(name, hub))
+        pretrained = AutoModel.from_pretrained(name, **hub).float()
         pretrained.resize_token_embeddings(len(tokenizer))
         return pretrained, tokenizer
+
+
+def load_backbone(transformer: Transformer, pretrained: Any) -> None:
+    """Give a transformer the weights of a Hugging Face encoder."""
+    weights = {name: tensor for name, tensor in pretrained.state_dict().items() if not name.startswith("pooler.")}
+    transformer.backbone.load_state_dict(weights, strict=True)

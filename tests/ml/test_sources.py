@@ -10,7 +10,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from requests import Response
 
 from spacy_gliner.ml import sources
-from spacy_gliner.ml.checkpoints import read_checkpoint
+from spacy_gliner.ml.checkpoints import read_checkpoint, write_checkpoint
 from spacy_gliner.ml.sources import Checkpoint, NewNetwork
 
 from ..tiny import QUERIES, assert_equal, scores_of
@@ -193,3 +193,15 @@ def test_a_new_head_can_stand_on_the_encoder_of_a_checkpoint(tiny_checkpoint):
     assert new.network.config.head == "markerV0"
     assert new.tokenizer.label_marker_id == trained.tokenizer.label_marker_id
     assert len(scores(new)) == len(scores(trained))
+
+
+@pytest.mark.parametrize("fusion", ["", "l2l-t2l"])
+def test_labels_can_have_an_encoder_of_their_own(tiny_backbone, tiny_checkpoint, fusion, tmp_path):
+    new = NewNetwork(str(tiny_backbone), head="markerV0", label_backbone=str(tiny_checkpoint), fusion=fusion)()
+    trained = read_checkpoint(tiny_checkpoint).network.encoder.transformer.state_dict()
+    own = new.network.encoder.labels.transformer.state_dict()
+    assert all(torch.equal(trained[name], own[name]) for name in trained)
+    assert new.tokenizer.labels_apart
+    assert (new.network.config.lstm_layers, new.network.config.fusion) == (0, fusion)
+    write_checkpoint(new, tmp_path / "bi")
+    assert_equal(scores(read_checkpoint(tmp_path / "bi")), scores(new))
