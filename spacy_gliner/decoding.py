@@ -39,19 +39,30 @@ def _(
     label_thresholds: Sequence[Mapping[str, float]] = (),
 ) -> list[list[ScoredSpan]]:
     found = []
-    blocks = logits.per_query(logits.scores.detach().float().sigmoid().cpu())
     all_limits = _limits(queries, threshold, label_thresholds)
-    for query, probs, limits in zip(queries, blocks, all_limits, strict=True):
-        above = probs > torch.tensor(limits, dtype=torch.float32)
-        above &= valid_spans(len(query.words), logits.width)[:, :, None]
-        rows = above.nonzero()
+    for query, scores, limits in zip(queries, logits.per_query(logits.scores.detach()), all_limits, strict=True):
+        rows, probs = _above(scores, torch.tensor(limits, dtype=torch.float32))
         found.append(
             [
                 ScoredSpan(start, start + extra + 1, query.labels[label], score)
-                for (start, extra, label), score in zip(rows.tolist(), probs[above].tolist(), strict=True)
+                for (start, extra, label), score in zip(rows.tolist(), probs.tolist(), strict=True)
+                if start + extra < len(query.words)
             ]
         )
     return found
+
+
+def _above(scores: Tensor, limits: Tensor) -> tuple[Tensor, Tensor]:
+    """The indices of those scores (…, C) whose probability is above the limit (C) of their label, and that probability.
+
+    Probabilities are taken only of scores that are about high enough: among thousands of labels, of very few.
+    """
+    low = (limits.double().logit() - 1e-3).to(scores.device, scores.dtype)
+    rows = (scores > low).nonzero()
+    probs = scores[rows.unbind(1)].float().sigmoid().cpu()
+    rows = rows.cpu()
+    above = probs > limits[rows[:, -1]]
+    return rows[above], probs[above]
 
 
 @candidates.register
