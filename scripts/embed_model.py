@@ -1,4 +1,4 @@
-"""Turn a trained pipeline into the embedded model.
+"""Turn a trained pipeline, or a checkpoint, into the embedded model.
 
     python scripts/embed_model.py training/embedded/model-last data/dev spacy_gliner/embedded
 
@@ -16,6 +16,7 @@ from spacy.training import Example
 
 from spacy_gliner.evaluation import only_task
 from spacy_gliner.ml.architectures import shim_of
+from spacy_gliner.ml.checkpoints import CONFIG_FILE
 from spacy_gliner.nn.heads import TokenHead
 from spacy_gliner.training.corpora import JsonCorpus, data_files
 
@@ -26,7 +27,9 @@ Spans = set[tuple[int, int, str]]
 
 def main(pipeline: Path, dev: Path, folder: Path) -> None:
     """Calibrate on `dev` and write to `folder`."""
-    nlp = spacy.load(pipeline)
+    nlp = spacy.blank("en") if (pipeline / CONFIG_FILE).is_file() else spacy.load(pipeline)
+    if not nlp.pipe_names:
+        nlp.add_pipe("gliner_ner", config={"model": {"source": {"name": str(pipeline)}}})
     (component,) = [nlp.get_pipe(name) for name in nlp.pipe_names if name == "gliner_ner"]
     component.cfg["threshold"] = LOWEST
     with only_task(nlp, "gliner_ner"):

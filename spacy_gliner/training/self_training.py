@@ -1,7 +1,7 @@
 """Self-training: a pipeline annotates raw text, and learns from what it was sure of (GLiNER multi-task, 2.3 and 3.5).
 
 Spans with a high score become gold. Those with a middling one are neither right nor wrong: their tokens are missing
-annotation, and nothing is learned of them. Training is `spacy train`'s, with label smoothing.
+annotation, and nothing is learned of them. Training is `spacy train`'s.
 """
 
 import json
@@ -108,8 +108,8 @@ def annotate(
     path: Path,
     *,
     labels: Sequence[str] | None = None,
-    keep: float = 0.8,
-    unsure: float = 0.3,
+    keep: float = 0.9,
+    unsure: float = 0.05,
     overlap: Overlap | None = None,
     batch_size: int = 64,
 ) -> Annotated:
@@ -163,9 +163,9 @@ def self_train(
     folder: Path,
     *,
     labels: Sequence[str] | None = None,
-    keep: float = 0.8,
-    unsure: float = 0.3,
-    smoothing: float = 0.2,
+    keep: float = 0.9,
+    unsure: float = 0.05,
+    smoothing: float = 0.0,
     overlap: Overlap | None = None,
     overrides: dict[str, Any] | None = None,
     use_gpu: int = -1,
