@@ -133,7 +133,7 @@ def collate(queries: Sequence[Query], tokenizer: PieceTokenizer, *, max_word_pie
     label_marks `[1]`, word_starts `[4, 5]`. Of labels that are read apart, label_marks are rows of `distinct_prompts`.
     """
     ids: list[int] = []
-    piece_lengths, word_starts = [], []
+    piece_lengths, word_starts, word_sizes = [], [], []
     label_marks: list[int] = []
     apart = distinct_prompts(queries) if tokenizer.labels_apart else {}
     for query in queries:
@@ -150,12 +150,14 @@ def collate(queries: Sequence[Query], tokenizer: PieceTokenizer, *, max_word_pie
         for word in tokenizer.pieces([*query.instruction, *query.words]):
             word_starts.append(len(ids) if word else -1)
             ids.extend(word[:max_word_pieces])
+            word_sizes.append(len(word[:max_word_pieces]))
         ids.extend(tokenizer.suffix)
         piece_lengths.append(len(ids) - begin)
     return Batch(
         piece_ids=torch.tensor(ids, dtype=torch.long),
         piece_lengths=piece_lengths,
         word_starts=torch.tensor(word_starts, dtype=torch.long),
+        word_sizes=torch.tensor(word_sizes, dtype=torch.long),
         word_lengths=[len(query.instruction) + len(query.words) for query in queries],
         instruction_lengths=[len(query.instruction) for query in queries],
         label_marks=torch.tensor(label_marks, dtype=torch.long),

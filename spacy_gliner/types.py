@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 SpanScore = Literal["minimum", "mean"]
+Pooling = Literal["first", "last", "mean", "max"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class Batch:
 
     piece_ids (P): Vocabulary ids of all pieces.
     word_starts (W): Row of the first piece of every instruction and text word; -1 for a word without pieces.
+    word_sizes (W): How many pieces each of these words has.
     label_marks (C): Row of every label's marker; or its row among the labels that are read apart.
     labels_apart: The pieces of the distinct labels that are read apart, or what `Network.read_labels` gave for them.
     """
@@ -85,6 +87,7 @@ class Batch:
     piece_ids: Tensor
     piece_lengths: list[int]
     word_starts: Tensor
+    word_sizes: Tensor
     word_lengths: list[int]
     instruction_lengths: list[int]
     label_marks: Tensor
@@ -104,6 +107,7 @@ class Batch:
             self,
             piece_ids=self.piece_ids.to(device),
             word_starts=self.word_starts.to(device),
+            word_sizes=self.word_sizes.to(device),
             label_marks=self.label_marks.to(device),
             labels_apart=apart,
         )

@@ -47,6 +47,7 @@ def test_layout_of_a_prompt():
         "piece_ids": batch.piece_ids.tolist(),
         "piece_lengths": [14],
         "word_starts": [7, 8, 9, 10, 12],
+        "word_sizes": [1, 1, 1, 2, 1],
         "word_lengths": [5],
         "instruction_lengths": [0],
         "label_marks": [1, 3],

@@ -42,7 +42,7 @@ def test_workflows_are_made_of_commands(project):
 
 def test_every_command_of_a_workflow_finds_what_it_depends_on(project):
     """In the repository, among the outputs of the commands before it, or of the workflow that it is a sequel to."""
-    sequels = {"evaluate": "train", "package": "train"}
+    sequels = {"evaluate": "train", "package": "train", "pretrain_tasks": "pretrain"}
     for name, steps in project["workflows"].items():
         made = set()
         for step in [*project["workflows"].get(sequels.get(name), []), *steps]:

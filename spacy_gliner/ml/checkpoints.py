@@ -4,10 +4,11 @@ What foreign files call things is kept in tables. Where a folder comes from is t
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
@@ -16,7 +17,9 @@ from torch import Tensor
 from ..batching import PieceTokenizer
 from ..nn.encoders import BiEncoder
 from ..nn.network import HeadName, Network, NetworkConfig
+from ..nn.spans import SPANS
 from ..nn.transformer import Transformer
+from ..types import Pooling
 from .folders import whole_or_nothing
 from .weights import (
     UNUSED_IN_BI_ENCODERS,
@@ -30,13 +33,12 @@ from .weights import (
 CONFIG_FILE = "gliner_config.json"
 LABEL_TOKENIZER = "labels_tokenizer"
 TEXT_WEIGHTS, LABEL_WEIGHTS = "encoder.transformer.backbone.", "encoder.labels.transformer.backbone."
-HEADS: dict[str, HeadName] = {"markerV0": "markerV0", "marker": "marker", "token_level": "token"}
+HEADS: dict[str, HeadName] = {"token_level" if head == "token" else head: head for head in get_args(HeadName)}
 
 # Configuration values of networks that are of another kind, and what they stand for.
 UNSUPPORTED = {
     "labels_decoder": "a generative label decoder",
     "relations_layer": "a joint entity-and-relation network",
-    "fuse_layers": "fusion of the backbone's layers",
     "represent_spans": "a span head on top of a token head",
     "span_encoder_config": "a context encoder before the span head",
     "precomputed_prompts_mode": "precomputed prompts",
@@ -66,6 +68,8 @@ def read_checkpoint(folder: Path, **hub: Any) -> Checkpoint:
     apart = bool(values.get("labels_encoder"))
     unused = UNUSED_IN_BI_ENCODERS if apart else UNUSED_IN_UNI_ENCODERS
     state = {name: tensor for name, tensor in read_weights(folder).items() if not name.startswith(unused)}
+    if HEADS[values.get("span_mode", "markerV0")] in SPANS:
+        state = {re.sub(r"^head\.(?!project_label\.)", "head.spans.", name): tensor for name, tensor in state.items()}
     config = _network_config(values, state, folder, hub)
     rows = config.backbone["vocab_size"]
     tokenizer = PieceTokenizer(
@@ -115,10 +119,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
     kinds = [what for key, what in UNSUPPORTED.items() if values.get(key)]
     if values.get("model_type") == "gliner_streaming_span":
         kinds.append("a streaming network")
-    if values.get("subtoken_pooling", "first") != "first":
+    if values.get("subtoken_pooling", "first") not in get_args(Pooling):
         kinds.append(f"subtoken_pooling '{values['subtoken_pooling']}'")
-    if values.get("embed_ent_token") is False:
-        kinds.append("labels read from their first piece (embed_ent_token false)")
     if values.get("span_mode", "markerV0") not in HEADS:
         kinds.append(f"span_mode '{values['span_mode']}'")
     if kinds:
@@ -154,6 +156,9 @@ def _network_config(
         label_backbone=label_backbone,
         fusion=fusion,
         fusion_layers=len(layers) if fusion else 1,
+        pooling=values.get("subtoken_pooling", "first"),
+        embed_marker=values.get("embed_ent_token") is not False,
+        fuse_layers=bool(values.get("fuse_layers")),
     )
 
 
@@ -265,8 +270,9 @@ def _their_config(checkpoint: Checkpoint) -> dict[str, Any]:
         "max_len": config.max_words,
         "dropout": config.dropout,
         "num_rnn_layers": config.lstm_layers,
-        "subtoken_pooling": "first",
-        "embed_ent_token": True,
+        "subtoken_pooling": config.pooling,
+        "embed_ent_token": config.embed_marker,
+        "fuse_layers": config.fuse_layers,
         "span_score": config.span_score,
         "ent_token": checkpoint.tokenizer.label_marker,
         "sep_token": checkpoint.tokenizer.separator,

@@ -17,12 +17,15 @@ WEIGHT_FILES = ("model.safetensors", "model.fp16.safetensors", "model.bf16.safet
 # Names in published files -> names in our networks.
 WEIGHT_NAMES = [
     ("token_rep_layer.bert_layer.model.", "encoder.transformer.backbone."),
+    ("token_rep_layer.bert_layer.layers_fuser.", "encoder.transformer.layer_fusion."),
     ("token_rep_layer.projection.", "encoder.projection."),
     ("token_rep_layer.labels_encoder.model.", "encoder.labels.transformer.backbone."),
+    ("token_rep_layer.labels_encoder.layers_fuser.", "encoder.labels.transformer.layer_fusion."),
     ("token_rep_layer.labels_projection.", "encoder.labels.projection."),
     ("cross_fuser.layers.", "encoder.fusion.layers."),
     ("rnn.lstm.", "encoder.lstm.lstm."),
     ("span_rep_layer.span_rep_layer.", "head."),
+    ("span_rep_layer.span_rep_layer.", "head.spans."),
     ("prompt_rep_layer.", "head.project_label."),
     ("scorer.", "head."),
 ]

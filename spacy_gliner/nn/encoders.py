@@ -6,7 +6,7 @@ Knows no scores; the heads turn vectors into logits.
 import torch
 from torch import Tensor, nn
 
-from ..types import Batch, Pieces, Reps
+from ..types import Batch, Pieces, Pooling, Reps
 from .fusion import Fusion
 from .layers import BiLSTM
 from .transformer import Transformer
@@ -15,14 +15,26 @@ from .transformer import Transformer
 class UniEncoder(nn.Module):
     """Labels stand in the text as a prompt, and one pass gives the vectors of both (GLiNER, 2.1).
 
-    A word's vector is that of its first piece, a label's that of its marker. Words pass through a BiLSTM.
+    A word's vector is made of its pieces', a label's is that of its marker. Words pass through a BiLSTM.
 
     width: Width of the vectors; where it is not the transformer's, they are projected.
     lstm_layers: 0 for no BiLSTM.
+    pooling: What of a word's pieces is taken: the "first", the "last", their "mean", or the "max" of each dimension.
+    embed_marker: Whether a label's vector is that of its marker, or that of the piece behind it.
     """
 
-    def __init__(self, transformer: Transformer, *, width: int, lstm_layers: int) -> None:
+    def __init__(
+        self,
+        transformer: Transformer,
+        *,
+        width: int,
+        lstm_layers: int,
+        pooling: Pooling = "first",
+        embed_marker: bool = True,
+    ) -> None:
         super().__init__()
+        self.pooling: Pooling = pooling
+        self.embed_marker = embed_marker
         self.transformer = transformer
         self.projection = projection(transformer, width)
         self.lstm = BiLSTM(width, lstm_layers) if lstm_layers else None
@@ -30,10 +42,10 @@ class UniEncoder(nn.Module):
     def forward(self, batch: Batch) -> Reps:
         """Batch -> Reps, the words of the instructions left out."""
         pieces = self.transformer(batch.piece_ids, batch.piece_lengths)
-        words = _words(self.projection, pieces, batch)
+        words = _words(self.projection, pieces, batch, self.pooling)
         if self.lstm is not None:
             words = self.lstm(words, batch.word_lengths)
-        labels = self.projection(pieces[batch.label_marks])
+        labels = self.projection(pieces[batch.label_marks if self.embed_marker else batch.label_marks + 1])
         return Reps(*_without_instructions(words, batch), labels, batch.label_lengths)
 
 
@@ -61,16 +73,24 @@ class LabelEncoder(nn.Module):
 class BiEncoder(nn.Module):
     """Labels have an encoder of their own, so that their vectors are the same beside every text.
 
-    A word's vector is that of its first piece. With a fusion, words and labels then read each other: a poly-encoder.
+    With a fusion, words and labels then read each other: a poly-encoder.
 
     width: Width of the vectors; where it is not the transformer's, they are projected.
     fusion: Of a poly-encoder.
+    pooling: As of a `UniEncoder`.
     """
 
     def __init__(
-        self, transformer: Transformer, labels: LabelEncoder, *, width: int, fusion: Fusion | None = None
+        self,
+        transformer: Transformer,
+        labels: LabelEncoder,
+        *,
+        width: int,
+        fusion: Fusion | None = None,
+        pooling: Pooling = "first",
     ) -> None:
         super().__init__()
+        self.pooling: Pooling = pooling
         self.transformer = transformer
         self.projection = projection(transformer, width)
         self.labels = labels
@@ -78,7 +98,7 @@ class BiEncoder(nn.Module):
 
     def forward(self, batch: Batch) -> Reps:
         """Batch, whose labels are pieces or vectors, -> Reps, the words of the instructions left out."""
-        words = _words(self.projection, self.transformer(batch.piece_ids, batch.piece_lengths), batch)
+        words = _words(self.projection, self.transformer(batch.piece_ids, batch.piece_lengths), batch, self.pooling)
         words, word_lengths = _without_instructions(words, batch)
         apart = batch.labels_apart
         if apart is None:
@@ -96,10 +116,20 @@ def projection(transformer: Transformer, width: int) -> nn.Module:
     return nn.Linear(transformer.width, width) if transformer.width != width else nn.Identity()
 
 
-def _words(projection: nn.Module, pieces: Tensor, batch: Batch) -> Tensor:
-    """The projected vector of each word's first piece; zeros for a word without pieces."""
-    words: Tensor = projection(pieces[batch.word_starts.clamp(min=0)])
-    return words.masked_fill((batch.word_starts < 0)[:, None], 0.0)
+def _words(projection: nn.Module, pieces: Tensor, batch: Batch, pooling: Pooling) -> Tensor:
+    """The vector of each word from its pieces; zeros for a word without any."""
+    starts, sizes = batch.word_starts, batch.word_sizes
+    if pooling in ("first", "last"):
+        rows = starts if pooling == "first" else starts + sizes - 1
+        words: Tensor = projection(pieces[rows.clamp(min=0)])
+        return words.masked_fill((starts < 0)[:, None], 0.0)
+    of_word = torch.repeat_interleave(torch.arange(len(sizes), device=pieces.device), sizes)
+    before = torch.repeat_interleave(sizes.cumsum(0) - sizes, sizes)
+    values = projection(pieces[starts[of_word] + torch.arange(len(of_word), device=pieces.device) - before])
+    words = values.new_zeros(len(sizes), values.shape[1])
+    if pooling == "mean":
+        return words.index_add(0, of_word, values) / sizes.clamp(min=1)[:, None]
+    return words.scatter_reduce(0, of_word[:, None].expand_as(values), values, "amax", include_self=False)
 
 
 def _without_instructions(words: Tensor, batch: Batch) -> tuple[Tensor, list[int]]:

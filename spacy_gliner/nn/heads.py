@@ -78,6 +78,36 @@ class SpanHead(nn.Module):
         return hidden @ (labels @ second.weight).T + labels @ second.bias  # of few labels, fewer products
 
 
+class RepresentedSpanHead(nn.Module):
+    """Every span up to `max_width` words: its representation · label representation (the other modes of `spans`).
+
+    spans: `words (W, H) -> (W, K, H)`.
+    """
+
+    def __init__(self, spans: nn.Module, *, width: int, max_width: int, dropout: float) -> None:
+        super().__init__()
+        self.max_width = max_width
+        self.spans = spans
+        self.project_label = Perceptron(width, 4 * width, width, dropout)
+
+    def read_labels(self, labels: Tensor) -> Tensor:
+        """labels (C, D) -> (C, D), the part of the head that knows no words."""
+        read: Tensor = self.project_label(labels)
+        return read
+
+    def forward(self, reps: Reps) -> SpanLogits:
+        """Reps -> SpanLogits."""
+        read = reps.labels if reps.labels_read else self.read_labels(reps.labels)
+        blocks = [
+            (self.spans(words) @ labels.T).reshape(-1)
+            for words, labels in zip(reps.words.split(reps.word_lengths), reps.per_query(read), strict=True)
+            if len(words)
+        ]
+        return SpanLogits(
+            torch.cat([reps.words.new_zeros(0), *blocks]), reps.word_lengths, reps.label_lengths, self.max_width
+        )
+
+
 class TokenHead(nn.Module):
     """Start, end and inside scores of every word for every label (GLiNER multi-task, 2.1).
 

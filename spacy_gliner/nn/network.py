@@ -9,13 +9,29 @@ from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
-from ..types import Batch, Logits, Pieces, SpanScore
+from ..types import Batch, Logits, Pieces, Pooling, SpanScore
 from .encoders import BiEncoder, LabelEncoder, UniEncoder
 from .fusion import Fusion
-from .heads import SpanHead, TokenHead
+from .heads import RepresentedSpanHead, SpanHead, TokenHead
+from .spans import SPANS
 from .transformer import Transformer
 
-HeadName = Literal["markerV0", "marker", "token"]
+HeadName = Literal[
+    "token",
+    "markerV0",
+    "marker",
+    "markerV1",
+    "markerV2",
+    "query",
+    "mlp",
+    "cat",
+    "conv_conv",
+    "conv_max",
+    "conv_mean",
+    "conv_sum",
+    "conv_share",
+]
+Head = TokenHead | SpanHead | RepresentedSpanHead
 
 
 @dataclass(frozen=True)
@@ -23,7 +39,7 @@ class NetworkConfig:
     """The shape of a network.
 
     backbone: The transformer's Hugging Face configuration.
-    head: "token", or the markers of a span head.
+    head: "token", or how a span head represents spans: by markers, or otherwise (see `spans`).
     width: Width of word and label vectors.
     max_width: Words of the widest span that a span head scores.
     lstm_layers: Layers of the BiLSTM over words; 0 for none. Networks that read labels apart have none.
@@ -32,6 +48,8 @@ class NetworkConfig:
     label_backbone: Of a network that reads labels apart (a bi-encoder), the configuration of their transformer.
     fusion: How its words and labels then read each other (a poly-encoder); see `Fusion`. "" for not at all.
     fusion_layers: How often.
+    pooling, embed_marker: Which pieces the vectors of words and labels come from; see `UniEncoder`.
+    fuse_layers: Whether all layers of the backbones count, and not only the last.
     """
 
     backbone: dict[str, Any] = field(hash=False)
@@ -45,9 +63,16 @@ class NetworkConfig:
     label_backbone: dict[str, Any] | None = field(default=None, hash=False)
     fusion: str = ""
     fusion_layers: int = 1
+    pooling: Pooling = "first"
+    embed_marker: bool = True
+    fuse_layers: bool = False
 
     def __post_init__(self) -> None:
-        for name, allowed in (("head", get_args(HeadName)), ("span_score", get_args(SpanScore))):
+        for name, allowed in (
+            ("head", get_args(HeadName)),
+            ("span_score", get_args(SpanScore)),
+            ("pooling", get_args(Pooling)),
+        ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}.")
         if self.label_backbone is None and self.fusion:
@@ -68,7 +93,7 @@ class NetworkConfig:
 class Network(nn.Module):
     """An encoder and a head: Batch -> Reps -> Logits."""
 
-    def __init__(self, config: NetworkConfig, encoder: UniEncoder | BiEncoder, head: SpanHead | TokenHead) -> None:
+    def __init__(self, config: NetworkConfig, encoder: UniEncoder | BiEncoder, head: Head) -> None:
         super().__init__()
         self.config = config
         self.encoder = encoder
@@ -104,19 +129,23 @@ class Network(nn.Module):
 
 def build_network(config: NetworkConfig) -> Network:
     """A network of this shape with random weights, in evaluation mode."""
-    text = Transformer(config.backbone)
-    encoder: UniEncoder | BiEncoder
+    text = Transformer(config.backbone, fuse_layers=config.fuse_layers)
+    shape: dict[str, Any] = {"width": config.width, "pooling": config.pooling}
     if config.label_backbone is None:
-        encoder = UniEncoder(text, width=config.width, lstm_layers=config.lstm_layers)
-    else:
-        labels = LabelEncoder(Transformer(config.label_backbone), width=config.width)
-        encoder = BiEncoder(text, labels, width=config.width, fusion=_fusion(config, text) if config.fusion else None)
-    head: SpanHead | TokenHead
+        uni = UniEncoder(text, lstm_layers=config.lstm_layers, embed_marker=config.embed_marker, **shape)
+        return Network(config, uni, _head(config)).eval()
+    labels = LabelEncoder(Transformer(config.label_backbone, fuse_layers=config.fuse_layers), width=config.width)
+    bi = BiEncoder(text, labels, fusion=_fusion(config, text) if config.fusion else None, **shape)
+    return Network(config, bi, _head(config)).eval()
+
+
+def _head(config: NetworkConfig) -> Head:
     if config.head == "token":
-        head = TokenHead(width=config.width, dropout=config.dropout, span_score=config.span_score)
-    else:
-        head = SpanHead(width=config.width, max_width=config.max_width, dropout=config.dropout, markers=config.head)
-    return Network(config, encoder, head).eval()
+        return TokenHead(width=config.width, dropout=config.dropout, span_score=config.span_score)
+    if config.head in ("markerV0", "marker"):
+        return SpanHead(width=config.width, max_width=config.max_width, dropout=config.dropout, markers=config.head)
+    spans = SPANS[config.head](config.width, config.max_width, config.dropout)
+    return RepresentedSpanHead(spans, width=config.width, max_width=config.max_width, dropout=config.dropout)
 
 
 def _fusion(config: NetworkConfig, text: Transformer) -> Fusion:

@@ -22,15 +22,17 @@ class Transformer(nn.Module):
     """A Hugging Face encoder that reads ragged pieces.
 
     config: The encoder's Hugging Face configuration, as a dictionary with a `model_type`.
+    fuse_layers: Whether all layers count, and not only the last.
     """
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(self, config: dict[str, Any], *, fuse_layers: bool = False) -> None:
         super().__init__()
         self.config = hugging_face_config(config)
         self.backbone = _encoder(self.config)
         if getattr(self.backbone, "pooler", None) is not None:
             self.backbone.pooler = None  # type: ignore[assignment]  # it would be computed and never read
         self.width = int(self.config.hidden_size)
+        self.layer_fusion = LayerFusion(int(self.config.num_hidden_layers), self.width) if fuse_layers else None
 
     @property
     def max_pieces(self) -> int | None:
@@ -53,10 +55,41 @@ class Transformer(nn.Module):
             padded = nn.utils.rnn.pad_sequence([sequences[row] for row in rows], batch_first=True)
             sizes = torch.tensor([lengths[row] for row in rows], device=piece_ids.device)
             mask = torch.arange(padded.shape[1], device=piece_ids.device) < sizes[:, None]
-            hidden = self.backbone(inputs_embeds=padded, attention_mask=mask.long()).last_hidden_state
+            hidden = self._hidden(padded, mask)
             for row, vectors in zip(rows, hidden, strict=True):
                 outputs[row] = vectors[: lengths[row]]
         return torch.cat(outputs)
+
+    def _hidden(self, embedded: Tensor, mask: Tensor) -> Tensor:
+        """embedded (B, S, D), mask (B, S) -> (B, S, D)."""
+        if self.layer_fusion is None:
+            last: Tensor = self.backbone(inputs_embeds=embedded, attention_mask=mask.long()).last_hidden_state
+            return last
+        output = self.backbone(inputs_embeds=embedded, attention_mask=mask.long(), output_hidden_states=True)
+        fused: Tensor = self.layer_fusion(torch.stack(output.hidden_states[1:], dim=1), mask)
+        return fused
+
+
+class LayerFusion(nn.Module):
+    """A weighted sum of all layers, the weights from each sequence itself.
+
+    `s = sigmoid(W2 relu(W1 mean over the pieces of squeeze(layer)))`, `output_projection(sum of s · layer)`.
+    """
+
+    def __init__(self, n_layers: int, width: int) -> None:
+        super().__init__()
+        self.squeeze = nn.Linear(width, 1)
+        self.W1 = nn.Linear(n_layers, n_layers // 2)
+        self.W2 = nn.Linear(n_layers // 2, n_layers)
+        self.output_projection = nn.Linear(width, width)
+
+    def forward(self, layers: Tensor, mask: Tensor) -> Tensor:
+        """layers (B, N, S, D), mask (B, S) -> (B, S, D). Padding takes no part."""
+        squeezed = self.squeeze(layers).squeeze(-1) * mask[:, None]
+        means = squeezed.sum(dim=-1) / mask.sum(dim=-1, keepdim=True)
+        weights = self.W2(self.W1(means).relu()).sigmoid()
+        fused: Tensor = self.output_projection((weights[:, :, None, None] * layers).sum(dim=1))
+        return fused
 
 
 def _passes(lengths: Sequence[int], most_waste: int) -> Iterator[list[int]]:

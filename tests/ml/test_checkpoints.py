@@ -309,15 +309,13 @@ def test_what_is_wrong_with_a_folder_is_said(tiny_checkpoint, tmp_path, harm, er
     [
         ({"labels_decoder": "gpt2"}, "a generative label decoder"),
         ({"relations_layer": "none"}, "a joint entity-and-relation network"),
-        ({"fuse_layers": True}, "fusion of the backbone's layers"),
         ({"represent_spans": True}, "a span head on top of a token head"),
         ({"span_encoder_config": {"model_type": "rnn"}}, "a context encoder before the span head"),
         ({"precomputed_prompts_mode": True}, "precomputed prompts"),
         ({"model_type": "gliner_streaming_span"}, "a streaming network"),
-        ({"subtoken_pooling": "mean"}, "subtoken_pooling 'mean'"),
-        ({"embed_ent_token": False}, "embed_ent_token false"),
-        ({"span_mode": "markerV1"}, "span_mode 'markerV1'"),
-        ({"span_mode": "query", "fuse_layers": True}, "fusion of the backbone's layers and span_mode 'query'"),
+        ({"subtoken_pooling": "sum"}, "subtoken_pooling 'sum'"),
+        ({"span_mode": "token-level"}, "span_mode 'token-level'"),
+        ({"span_mode": "lines", "represent_spans": True}, "a span head on top of a token head and span_mode 'lines'"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
