@@ -18,8 +18,8 @@ def build_gliner(source: Source, freeze: Freeze = "nothing", mixed_precision: bo
     """A GLiNER network: `spacy_gliner.GLiNER.v1`. Reads no weights; `initialize`, a prediction or saving will.
 
     source: Where the network comes from. Its shape comes with it.
-    freeze: What training leaves as it is: "nothing", the "embeddings" of the backbone, the whole "backbone", or a
-        number: the embeddings and so many of the lowest layers.
+    freeze: What training leaves as it is: "nothing", the "embeddings" of the backbone, the whole "backbone", a number:
+        the embeddings and so many of the lowest layers; or the encoder of "labels" that are read apart.
     mixed_precision: Whether matrices are multiplied in bfloat16 in training; weights and steps stay in float32.
 
     Of a network that is borrowed, the owner decides.

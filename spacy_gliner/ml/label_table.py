@@ -76,6 +76,12 @@ class LabelTable:
         names = [*(prompt for prompt, _ in kept), *prompts]
         self.prompts, self.vectors, self._read = {name: row for row, name in enumerate(names)}, vectors, None
 
+    def forget(self, *, encoder_changed: bool) -> None:
+        """Forget what weights that have changed had made: everything, or only what the head made of the vectors."""
+        self._read = None
+        if encoder_changed:
+            self.clear()
+
     def clear(self) -> None:
         """Forget everything, as when weights change."""
         self.prompts, self.vectors, self._read = {}, None, None

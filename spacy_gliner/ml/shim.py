@@ -195,7 +195,7 @@ class GlinerShim(Shim):
             torch.nn.utils.clip_grad_norm_(self._model.parameters(), optimizer.grad_clip)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
-        self.label_table.clear()
+        self.label_table.forget(encoder_changed=self.freeze != "labels")
 
     def _new_optimizer(self, layer_decay: float) -> torch.optim.Optimizer:
         self._layer_decay = layer_decay

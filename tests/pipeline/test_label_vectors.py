@@ -90,6 +90,22 @@ def test_training_forgets_and_encodes_anew(nlp, encoded):
     assert not torch.allclose(table.vectors, before)
 
 
+def test_vectors_of_frozen_labels_survive_training(make_nlp, tiny_bi_checkpoint, encoded):
+    source = {"name": str(tiny_bi_checkpoint)}
+    nlp = make_nlp(LABELS, tiny_bi_checkpoint, threshold=0.2, model={"freeze": "labels", "source": source})
+    example = Example.from_dict(nlp.make_doc(TEXT), {"entities": [(0, 10, "person")]})
+    nlp.initialize(lambda: [example])
+    nlp.update([example], sgd=AdamW(0.01, 0.01))
+    nlp(TEXT)
+    table = shim_of(nlp.get_pipe("gliner_ner").model).label_table
+    before, read = table.vectors, table._read
+    del encoded[:]
+    nlp.update([example], sgd=AdamW(0.01, 0.01))
+    nlp(TEXT)
+    assert encoded == [] and torch.equal(table.vectors, before)
+    assert not torch.equal(table._read, read)
+
+
 def test_vectors_travel_in_a_file(nlp, make_nlp, tiny_bi_checkpoint, encoded, tmp_path):
     expected, path = nlp(TEXT), tmp_path / "labels.safetensors"
     nlp.get_pipe("gliner_ner").label_vectors.to_disk(path)
