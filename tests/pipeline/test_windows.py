@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from spacy.tokens import Doc
 
 from spacy_gliner.decoding import drop_overlaps
-from spacy_gliner.ml import architectures
+from spacy_gliner.ml import shim
 from spacy_gliner.pipeline.windows import (
     Finding,
     Range,
@@ -341,14 +341,14 @@ def test_space_tokens_anywhere_change_nothing(make_nlp, any_checkpoint):
 def batches(monkeypatch):
     """Notes the queries of every pass, and the batch that became of them."""
     seen = []
-    collate = architectures.collate
+    collate = shim.collate
 
     def noted(queries, tokenizer, **settings):
         batch = collate(queries, tokenizer, **settings)
         seen.append((queries, batch))
         return batch
 
-    monkeypatch.setattr(architectures, "collate", noted)
+    monkeypatch.setattr(shim, "collate", noted)
     return seen
 
 
