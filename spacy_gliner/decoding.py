@@ -144,6 +144,27 @@ def drop_overlaps_per_label(spans: Iterable[ScoredSpan]) -> list[ScoredSpan]:
     return [span for of_one in of_label.values() for span in drop_overlaps(of_one)]
 
 
+def merge_neighbours(spans: Iterable[ScoredSpan]) -> list[ScoredSpan]:
+    """Make one span of those with the same label where one begins as another ends; its score is their lowest.
+
+    So NuNER Zero is read, whose network names single words.
+
+    New/city 0.9, York/city 0.8, Times/company 0.7 -> New York/city 0.8, Times/company 0.7
+    """
+    merged: list[ScoredSpan] = []
+    open_spans: dict[tuple[str, int], int] = {}  # by label and end, their place among the merged
+    for span in sorted(spans, key=lambda span: span.start):
+        row = open_spans.pop((span.label, span.start), None)
+        if row is None:
+            row = len(merged)
+            merged.append(span)
+        else:
+            before = merged[row]
+            merged[row] = before._replace(end=span.end, score=min(before.score, span.score))
+        open_spans[span.label, span.end] = row
+    return merged
+
+
 def _clash(a: ScoredSpan, b: ScoredSpan, nested: bool, multi_label: bool) -> bool:
     """Whether two spans that share a word exclude each other."""
     if (a.start, a.end) == (b.start, b.end):

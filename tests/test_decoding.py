@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_gliner.decoding import candidates, drop_overlaps, valid_spans
+from spacy_gliner.decoding import candidates, drop_overlaps, merge_neighbours, valid_spans
 from spacy_gliner.types import Query, ScoredSpan, SpanLogits, TokenLogits
 
 LABELS = ("person", "company", "city")
@@ -228,3 +228,18 @@ def test_what_may_stand_together(mode, expected):
         ScoredSpan(4, 5, "after", 0.5),
     ]
     assert [span.label for span in drop_overlaps(found, **mode)] == expected
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(1, 3), st.sampled_from("ab"), st.floats(0, 1)), max_size=8))
+def test_merging_neighbours_covers_the_same_words_and_leaves_none(drawn):
+    spans = drop_overlaps(ScoredSpan(start, start + size, label, score) for start, size, label, score in drawn)
+    merged = merge_neighbours(spans)
+
+    def words(spans):
+        return sorted((word, span.label) for span in spans for word in range(span.start, span.end))
+
+    assert words(merged) == words(spans)
+    assert not {(span.label, span.end) for span in merged} & {(span.label, span.start) for span in merged}
+    for span in merged:
+        inside = [s.score for s in spans if span.start <= s.start and s.end <= span.end]
+        assert span.score == min(inside)

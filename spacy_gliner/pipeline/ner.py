@@ -8,7 +8,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span, SpanGroup
 from spacy.training import Example
 
-from ..decoding import drop_overlaps
+from ..decoding import drop_overlaps, merge_neighbours
 from ..losses import Loss
 from ..ml.architectures import GlinerModel
 from ..types import Query, ScoredSpan
@@ -35,6 +35,7 @@ BLOCKED = 3  # the `ent_iob` of a token that begins an entity; without a type, o
             "overwrite_ents": False,
             "nested": False,
             "multi_label": False,
+            "merge_adjacent": False,
             "scorer": {"@scorers": "spacy_gliner.entity_scorer.v1"},
         }
     ),
@@ -51,6 +52,7 @@ def make_gliner_ner(
     spans_key: str | None,
     nested: bool,
     multi_label: bool,
+    merge_adjacent: bool,
     windows: Windows,
     max_pieces: int,
     device: str,
@@ -66,10 +68,11 @@ def make_gliner_ner(
     spans_key: The span group for everything found, with scores; None for the component's name.
     nested: Let spans contain others.
     multi_label: Let the same words have several labels.
+    merge_adjacent: Make one entity of neighbouring ones with the same label, for networks that name single words.
 
     The other settings are those of `Extractor`.
     """
-    task = Entities(spans_key or name, annotate_ents, overwrite_ents, nested, multi_label)
+    task = Entities(spans_key or name, annotate_ents, overwrite_ents, nested, multi_label, merge_adjacent)
     return make_extractor(
         nlp,
         name,
@@ -96,6 +99,7 @@ class Entities:
     overwrite_ents: bool
     nested: bool
     multi_label: bool
+    merge_adjacent: bool = False
     input: ClassVar[str] = "gliner_labels"
     hint: ClassVar[str] = (
         "Give it labels, as in nlp.add_pipe('gliner_ner', config={'labels': ['person', 'company']}), or set "
@@ -115,8 +119,9 @@ class Entities:
         return label
 
     def select(self, spans: Sequence[ScoredSpan]) -> list[ScoredSpan]:
-        """The best of those that clash."""
-        return drop_overlaps(spans, nested=self.nested, multi_label=self.multi_label)
+        """The best of those that clash; on request, neighbours with the same label as one."""
+        kept = drop_overlaps(spans, nested=self.nested, multi_label=self.multi_label)
+        return merge_neighbours(kept) if self.merge_adjacent else kept
 
     def given(self, example: Example) -> Doc:
         """The predicted Doc, with the labels that the reference was annotated for."""

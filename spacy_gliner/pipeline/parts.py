@@ -1,7 +1,9 @@
 """What goes into a pass together: groups of labels that fit, and ranges of words that fit beside them."""
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from spacy.tokens import Doc
 
@@ -12,6 +14,8 @@ from .windows import Range, fit
 
 # Labels take at most this many pieces of a pass, and never more than half of it; more labels go in several groups.
 PROMPT_PIECES = 512
+# With more labels than this beside a text, a network that reads them apart is better and faster.
+MANY_LABELS = 100
 # Labels that are read apart from the text take no pieces of a pass; but their scores take memory, so that even these go
 # in groups.
 LABELS_APART = 16_384
@@ -21,6 +25,9 @@ SCORES = 2_000_000
 LABEL_ROOM = 8
 # Words that two halves of a window share when it has to be split.
 SPLIT_OVERLAP = 24
+
+
+logger = logging.getLogger("spacy_gliner")
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,8 @@ def label_groups(ask: Query, tokenizer: PieceTokenizer, max_pieces: int) -> Iter
             group = slice(first, first + LABELS_APART)
             yield replace(ask, labels=ask.labels[group], prompts=ask.label_prompts[group])
         return
+    if len(ask.labels) > MANY_LABELS and not ask.instruction:
+        warn_of_many(len(ask.labels))
     sizes = [1 + len(pieces) for pieces in tokenizer.pieces(ask.label_prompts)]
     fair_share = sum(sizes) / max(1, -(-sum(sizes) // max(room, 1)))
     first = 0
@@ -111,3 +120,14 @@ def label_groups(ask: Query, tokenizer: PieceTokenizer, max_pieces: int) -> Iter
             last += 1
         yield replace(ask, labels=ask.labels[first:last], prompts=ask.label_prompts[first:last])
         first = last
+
+
+@cache
+def warn_of_many(n_labels: int) -> None:
+    """Say once that there are better networks for so many labels."""
+    logger.warning(
+        "%d labels are read beside every text, in groups. Networks of this kind were trained with about 25 at a time; for "
+        "more than %d, bi-encoders were made: see 'Thousands of labels' in the README.",
+        n_labels,
+        MANY_LABELS,
+    )

@@ -274,3 +274,20 @@ def test_text_between_spaces_is_named_as_it_stands(make_nlp):
     doc = nlp("  Bill \n\n Gates  \t left")
     assert [ent.text for ent in doc.ents] == ["Bill \n\n Gates"]
     assert doc.ents[0].start_char == 2
+
+
+def test_neighbours_with_the_same_label_are_one_on_request(make_nlp):
+    def find(query):
+        words = {word: row for row, word in enumerate(query.words)}
+        return [
+            ScoredSpan(words[word], words[word] + 1, label, score)
+            for word, label, score in [("New", "city", 0.9), ("York", "city", 0.8), ("Times", "company", 0.7)]
+        ]
+
+    for merge, expected in [
+        (False, [("New", "city"), ("York", "city"), ("Times", "company")]),
+        (True, [("New York", "city"), ("Times", "company")]),
+    ]:
+        nlp = make_nlp(labels=["city", "company"], merge_adjacent=merge)
+        stub_network(nlp, find)
+        assert ents(nlp("The New York Times")) == expected

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from spacy_gliner.decoding import candidates
 from spacy_gliner.ml.architectures import shim_of
+from spacy_gliner.pipeline import parts
 from spacy_gliner.pipeline.labels import Label, parse_labels, parse_threshold, parse_thresholds
 from spacy_gliner.types import Query, ScoredSpan
 
@@ -277,3 +278,16 @@ def test_a_doc_that_asks_for_a_label_and_its_description_is_an_error(make_nlp):
     doc._.gliner_labels = ["person", "PER"]
     with pytest.raises(ValueError, match="both read as 'person'"):
         nlp(doc)
+
+
+def test_more_labels_than_a_network_is_good_for_are_remarked_once(make_nlp, tiny_bi_checkpoint, caplog):
+    parts.warn_of_many.cache_clear()
+    labels = [f"label {number}" for number in range(parts.MANY_LABELS + 1)]
+    with caplog.at_level("WARNING", logger="spacy_gliner"):
+        nlp = make_nlp(labels=labels)
+        nlp(TEXT)
+        nlp(TEXT)
+        make_nlp(labels=labels, checkpoint=tiny_bi_checkpoint)(TEXT)
+        make_nlp(labels=labels[1:])(TEXT)
+    (record,) = [record for record in caplog.records if "bi-encoders were made" in record.getMessage()]
+    assert record.getMessage().startswith("101 labels")
