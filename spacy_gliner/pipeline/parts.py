@@ -126,8 +126,8 @@ def label_groups(ask: Query, tokenizer: PieceTokenizer, max_pieces: int) -> Iter
 def warn_of_many(n_labels: int) -> None:
     """Say once that there are better networks for so many labels."""
     logger.warning(
-        "%d labels are read beside every text, in groups. Networks of this kind were trained with about 25 at a time; for "
-        "more than %d, bi-encoders were made: see 'Thousands of labels' in the README.",
+        "%d labels are read beside every text, in groups. Networks of this kind were trained with about 25 at a time; "
+        "for more than %d, bi-encoders were made: see 'Thousands of labels' in the README.",
         n_labels,
         MANY_LABELS,
     )
