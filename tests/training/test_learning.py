@@ -1,5 +1,6 @@
 """Learning: a handful of examples is learned by heart, saved, loaded, and found again."""
 
+import copy
 import json
 import random
 
@@ -13,7 +14,7 @@ from spacy.util import fix_random_seed, load_config
 from thinc.api import Adam, Config
 
 from spacy_gliner.ml.architectures import shim_of
-from spacy_gliner.ml.parameters import parameter_groups
+from spacy_gliner.ml.parameters import freeze_weights, parameter_groups
 from spacy_gliner.training.corpora import JsonCorpus
 from spacy_gliner.training.optimizers import AdamW
 
@@ -452,6 +453,33 @@ def test_lower_layers_learn_more_slowly_if_told_so(make_nlp):
     scales = {key: {scale for name, scale in rates.items() if key in name} for key in ("embeddings", "r.0.", "r.1.")}
     assert scales == {"embeddings": {0.25}, "r.0.": {0.5}, "r.1.": {1.0}}
     assert {scale for name, scale in rates.items() if name.startswith("head.")} == {1.0}
+
+
+@pytest.mark.parametrize(
+    "freeze, learns",
+    [
+        ("nothing", {"encoder.transformer", "encoder.labels.transformer", "encoder.labels.projection", "head"}),
+        ("backbone", {"encoder.labels.projection", "head"}),
+        ("labels", {"encoder.transformer", "head"}),
+    ],
+)
+def test_both_backbones_of_a_bi_encoder_have_the_lower_rate_or_none(make_nlp, tiny_bi_checkpoint, freeze, learns):
+    nlp = make_nlp(checkpoint=tiny_bi_checkpoint)
+    network = copy.deepcopy(shim_of(nlp.get_pipe("gliner_ner").model).network)
+    freeze_weights(network, freeze)
+    parts = ("encoder.transformer", "encoder.labels.transformer", "encoder.labels.projection", "head")
+    rates = {
+        part: {
+            group["backbone"]
+            for group in parameter_groups(network)
+            for name, parameter in network.named_parameters()
+            if name.startswith(part + ".") and any(parameter is other for other in group["params"])
+        }
+        for part in parts
+    }
+    assert {part: found for part, found in rates.items() if found} == {
+        part: {part.endswith("transformer")} for part in learns
+    }
 
 
 def test_training_in_mixed_precision_learns_about_the_same(tiny_checkpoint):
