@@ -9,6 +9,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from ..types import Reps, SpanLogits, SpanScore, TokenLogits
 from .layers import Perceptron
@@ -57,17 +58,15 @@ class SpanHead(nn.Module):
                 starts.split(reps.word_lengths), ends.split(reps.word_lengths), reps.per_query(labels), strict=True
             )
         ]
-        return SpanLogits(
-            torch.cat([reps.words.new_zeros(0), *blocks]), reps.word_lengths, reps.label_lengths, self.max_width
-        )
+        return SpanLogits(_joined(blocks, reps), reps.word_lengths, reps.label_lengths, self.max_width)
 
     def _score(self, starts: Tensor, ends: Tensor, labels: Tensor) -> Tensor:
         """starts (W, H), ends (W, H), labels (C, D) -> (W, K, C)."""
         n_words = len(starts)
         if not n_words:
             return labels.new_zeros(0, self.max_width, len(labels))
-        last = torch.arange(n_words, device=starts.device)[:, None] + torch.arange(self.max_width, device=starts.device)
-        hidden = starts[:, None] + ends[last.clamp(max=n_words - 1)]
+        # A view of the ends of all widths; those behind the last word mean nothing.
+        hidden = starts[:, None] + pad(ends, (0, 0, 0, self.max_width - 1)).unfold(0, self.max_width, 1).transpose(1, 2)
         if isinstance(self.out_project, nn.Linear):
             return hidden @ labels.T
         second, hidden = self.out_project.second, self.out_project.activate(hidden)
@@ -103,9 +102,7 @@ class RepresentedSpanHead(nn.Module):
             for words, labels in zip(reps.words.split(reps.word_lengths), reps.per_query(read), strict=True)
             if len(words)
         ]
-        return SpanLogits(
-            torch.cat([reps.words.new_zeros(0), *blocks]), reps.word_lengths, reps.label_lengths, self.max_width
-        )
+        return SpanLogits(_joined(blocks, reps), reps.word_lengths, reps.label_lengths, self.max_width)
 
 
 class TokenHead(nn.Module):
@@ -138,9 +135,7 @@ class TokenHead(nn.Module):
         blocks = []
         for group in _groups([len(w) * len(c) for w, c in zip(words, labels, strict=True)]):
             blocks.append(self._score([words[row] for row in group], [labels[row] for row in group]))
-        return TokenLogits(
-            torch.cat([reps.words.new_zeros(0), *blocks]), reps.word_lengths, reps.label_lengths, self.span_score
-        )
+        return TokenLogits(_joined(blocks, reps), reps.word_lengths, reps.label_lengths, self.span_score)
 
     def _score(self, words: list[Tensor], labels: list[Tensor]) -> Tensor:
         """Of each query words (W, 5 · D) and labels (C, 5 · D) -> the (W, C, 3) of all, flattened."""
@@ -158,6 +153,11 @@ class TokenHead(nn.Module):
         sums = torch.cat([_pairs(w[:, :-width], c[:, :-width], torch.add) for w, c in pairs])
         scores: Tensor = self.out_mlp.second(self.out_mlp.activate(products @ by_product.T + sums))
         return scores
+
+
+def _joined(blocks: list[Tensor], reps: Reps) -> Tensor:
+    """One after the other; a single one, which may be large, is not copied."""
+    return blocks[0] if len(blocks) == 1 else torch.cat([reps.words.new_zeros(0), *blocks])
 
 
 def _pairs(words: Tensor, labels: Tensor, combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:

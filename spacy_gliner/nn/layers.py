@@ -23,7 +23,9 @@ class Perceptron(nn.Sequential):
         return cast(nn.Linear, self[3])
 
     def activate(self, hidden: Tensor) -> Tensor:
-        """What lies between the two."""
+        """What lies between the two. Without a gradient, `hidden` itself is overwritten: it may be large."""
+        if not torch.is_grad_enabled() and not self.training:
+            return hidden.relu_()
         activated: Tensor = self[2](self[1](hidden))
         return activated
 
