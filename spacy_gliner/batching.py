@@ -24,7 +24,8 @@ class PieceTokenizer:
     tokenizer: A `tokenizers.Tokenizer`. Markers that it lacks are appended as `[FLERT]`, `label_marker`,
         `separator`, which gives them the ids of published checkpoints.
     label_tokenizer: That of a network that reads labels apart; then texts have no prompt, and no markers.
-    n_ids: How many ids the network knows, where the tokenizer has more; those are read as unknown words.
+    n_ids, n_label_ids: How many ids the network knows, where the tokenizer of texts, or that of labels, has more; those
+        are read as unknown words.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class PieceTokenizer:
         *,
         label_tokenizer: Tokenizer | None = None,
         n_ids: int | None = None,
+        n_label_ids: int | None = None,
     ) -> None:
         for each in filter(None, (tokenizer, label_tokenizer)):
             each.no_truncation()
@@ -51,6 +53,7 @@ class PieceTokenizer:
         self.separator_id: int = tokenizer.token_to_id(separator)
         self.label_tokenizer = label_tokenizer
         self.n_ids = n_ids
+        self.n_label_ids = n_label_ids
         self.prefix, self.suffix = _template(tokenizer)
         self._pieces: dict[str, tuple[int, ...]] = {}
 
@@ -72,20 +75,14 @@ class PieceTokenizer:
                 known = self._pieces = {}
                 unseen = list(dict.fromkeys(words))
             encoded = self.tokenizer.encode_batch([[w] for w in unseen], is_pretokenized=True, add_special_tokens=False)
-            known.update(zip(unseen, (self._known(e.ids) for e in encoded), strict=True))
+            known.update(zip(unseen, (known_ids(e.ids, self.n_ids, self.tokenizer) for e in encoded), strict=True))
         return [known[word] for word in words]
-
-    def _known(self, ids: Sequence[int]) -> tuple[int, ...]:
-        if self.n_ids is None or max(ids, default=0) < self.n_ids:
-            return tuple(ids)
-        unknown = self.tokenizer.token_to_id(getattr(self.tokenizer.model, "unk_token", None) or "") or 0
-        return tuple(i if i < self.n_ids else unknown for i in ids)
 
     def label_pieces(self, labels: Sequence[str]) -> Pieces:
         """The pieces of labels that are read apart, each with the special ones of their tokenizer."""
         assert self.label_tokenizer is not None
         encoded = self.label_tokenizer.encode_batch(list(labels))
-        ids = [piece for label in encoded for piece in label.ids]
+        ids = [piece for e in encoded for piece in known_ids(e.ids, self.n_label_ids, self.label_tokenizer)]
         return Pieces(torch.tensor(ids, dtype=torch.long), [len(label.ids) for label in encoded])
 
     def prompt_size(self, query: Query) -> int:
@@ -98,22 +95,36 @@ class PieceTokenizer:
     def to_bytes(self) -> bytes:
         """The tokenizer, its markers and that of the labels, as bytes."""
         of_labels = None if self.label_tokenizer is None else self.label_tokenizer.to_str()
-        message = [self.label_marker, self.separator, self.tokenizer.to_str(), of_labels, self.n_ids]
+        message = [self.label_marker, self.separator, self.tokenizer.to_str(), of_labels, self.n_ids, self.n_label_ids]
         return json.dumps(message).encode("utf8")
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "PieceTokenizer":
         """The inverse of `to_bytes`."""
         label_marker, separator, tokenizer, *apart = json.loads(data)
-        of_labels, n_ids = apart or (None, None)  # saved before there were labels that are read apart
-        label_tokenizer = None if of_labels is None else Tokenizer.from_str(of_labels)
-        return cls(Tokenizer.from_str(tokenizer), label_marker, separator, label_tokenizer=label_tokenizer, n_ids=n_ids)
+        of_labels, n_ids, n_label_ids = apart or (None, None, None)  # saved before labels could be read apart
+        return cls(
+            Tokenizer.from_str(tokenizer),
+            label_marker,
+            separator,
+            label_tokenizer=None if of_labels is None else Tokenizer.from_str(of_labels),
+            n_ids=n_ids,
+            n_label_ids=n_label_ids,
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         return {"data": self.to_bytes()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(PieceTokenizer.from_bytes(state["data"]).__dict__)
+
+
+def known_ids(ids: Sequence[int], n_ids: int | None, tokenizer: Tokenizer) -> tuple[int, ...]:
+    """The ids; those from `n_ids` on as that of an unknown word."""
+    if n_ids is None or max(ids, default=0) < n_ids:
+        return tuple(ids)
+    unknown = tokenizer.token_to_id(getattr(tokenizer.model, "unk_token", None) or "") or 0
+    return tuple(i if i < n_ids else unknown for i in ids)
 
 
 def _template(tokenizer: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -258,4 +258,14 @@ def test_ids_that_the_network_lacks_are_read_as_unknown():
     ]
     again = PieceTokenizer.from_bytes(tokenizer.to_bytes())
     assert again.pieces(["<<ENT>>"]) == tokenizer.pieces(["<<ENT>>"])
-    assert again.labels_apart and again.label_pieces(["a"]).ids.tolist() == tokenizer.label_pieces(["a"]).ids.tolist()
+    assert (
+        again.n_label_ids is None
+        and again.labels_apart
+        and again.label_pieces(["a"]).ids.tolist() == tokenizer.label_pieces(["a"]).ids.tolist()
+    )
+
+
+def test_ids_of_labels_that_the_network_lacks_are_read_as_unknown():
+    tokenizer = PieceTokenizer(tiny_tokenizer(), label_tokenizer=TOKENIZER.tokenizer, n_label_ids=len(TOKENIZER) - 3)
+    read = PieceTokenizer.from_bytes(tokenizer.to_bytes()).label_pieces(["<<ENT>>"])
+    assert pieces(*read.ids.tolist()) == ["[CLS]", "[UNK]", "[SEP]"]

@@ -78,6 +78,7 @@ def read_checkpoint(folder: Path, **hub: Any) -> Checkpoint:
         values.get("sep_token") or "<<SEP>>",
         label_tokenizer=_read_tokenizer(folder / LABEL_TOKENIZER, values["labels_encoder"], hub) if apart else None,
         n_ids=rows if apart else None,
+        n_label_ids=config.label_backbone["vocab_size"] if config.label_backbone else None,
     )
     if not apart and max(tokenizer.label_marker_id, tokenizer.separator_id) >= rows:
         raise ValueError(

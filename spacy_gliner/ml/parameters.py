@@ -39,11 +39,13 @@ def freeze_weights(network: Network, freeze: Freeze) -> None:
 
     freeze: "nothing"; of all backbones the "embeddings", everything ("backbone") or, as a number, the embeddings and so
         many of the lowest layers; or the encoder of "labels" that are read apart, whose vectors then stay as they are.
-    Raises ValueError for a number of layers that the backbone does not have.
+    Raises ValueError for a number of layers that the backbone does not have, and where no labels are read apart.
     """
     total = n_layers(network)
     if isinstance(freeze, int) and not 0 <= freeze <= total:
         raise ValueError(f"freeze = {freeze}, but the backbone has {total} layers; give a number from 0 to {total}.")
+    if freeze == "labels" and not any(name.startswith(LABELS) for name, _ in network.named_parameters()):
+        raise ValueError('freeze = "labels", but this network has no encoder of labels; only bi-encoders have one.')
     names = {"nothing": -2, "labels": -2, "embeddings": -1, "backbone": 10_000}
     top = freeze - 1 if isinstance(freeze, int) else names[freeze]
     for name, parameter in network.named_parameters():

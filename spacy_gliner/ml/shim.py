@@ -19,11 +19,12 @@ from thinc.api import Optimizer, Shim, get_torch_default_device
 from torch import Tensor
 
 from ..batching import PieceTokenizer, collate, distinct_prompts
+from ..nn.encoders import BiEncoder
 from ..nn.network import Network, NetworkConfig
 from ..types import Batch, Logits, Query
 from . import forking
 from .checkpoints import Checkpoint
-from .label_table import LabelTable
+from .label_table import LabelTable, label_pieces
 from .parameters import Freeze, freeze_weights, parameter_groups
 from .sources import Source
 from .weights import network_weights, trained_network
@@ -98,9 +99,8 @@ class GlinerShim(Shim):
         if not self.tokenizer.labels_apart:
             return batch
         if is_train or not labels:
-            return replace(batch, labels_apart=self.tokenizer.label_pieces(labels))
-        with _lock:
-            return replace(batch, labels_apart=self.label_table.look_up(labels, self.network, self.tokenizer))
+            return replace(batch, labels_apart=label_pieces(labels, self.network, self.tokenizer))
+        return replace(batch, labels_apart=self.label_table.look_up(labels, self.network, self.tokenizer))
 
     @property
     def max_pieces(self) -> int:
@@ -158,6 +158,8 @@ class GlinerShim(Shim):
         """Run in training mode, and only here: at all other times the network is in evaluation mode."""
         self.own()
         self.network.train()
+        if self.freeze == "labels" and isinstance(self.network.encoder, BiEncoder):
+            self.network.encoder.labels.eval()  # vectors that stay as they are have no dropout either
         try:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed_precision):
                 logits = self.network(inputs.to(self.device))
@@ -212,7 +214,7 @@ class GlinerShim(Shim):
         self._optimizer = None
         self.own()
         self.network.load_state_dict(state["weights"])
-        self.label_table.clear()
+        self.label_table.forget(encoder_changed=True)
         if state["optimizer"] is not None:
             layer_decay, remembered = state["optimizer"]
             self._optimizer = self._new_optimizer(layer_decay)
@@ -232,10 +234,8 @@ class GlinerShim(Shim):
             "weights": save(network_weights(self.network)),
             "tokenizer": self.tokenizer.to_bytes(),
         }
-        table = self.label_table
-        if table.vectors is not None:
-            message["labels"] = list(table.prompts)
-            message["label_vectors"] = save({"vectors": table.vectors})
+        if (saved := self.label_table.saved()) is not None:
+            message |= {"labels": saved[0], "label_vectors": save({"vectors": saved[1]})}
         data: bytes = srsly.msgpack_dumps(message)
         return data
 

@@ -160,7 +160,7 @@ class NewNetwork:
         config: dict[str, Any] = {"backbone": self._config(self.backbone, text), "lstm_layers": self.lstm_layers}
         of_labels = None
         if self.label_backbone is not None:
-            of_labels, label_tokenizer = self._pretrained(self.label_backbone)
+            of_labels, label_tokenizer = self._pretrained(self.label_backbone, of_labels=True)
             config |= {"label_backbone": self._config(self.label_backbone, of_labels), "lstm_layers": 0}
             tokenizer = PieceTokenizer(tokenizer.tokenizer, label_tokenizer=label_tokenizer.tokenizer)
         for key in ("head", "max_width", "dropout", "span_score", "fusion", "fusion_layers"):
@@ -181,11 +181,17 @@ class NewNetwork:
         config: dict[str, Any] = pretrained.config.to_dict()
         return config
 
-    def _pretrained(self, name: str) -> tuple[Any, PieceTokenizer]:
-        """An encoder and its tokenizer, with rows for the markers."""
+    def _pretrained(self, name: str, of_labels: bool = False) -> tuple[Any, PieceTokenizer]:
+        """An encoder and its tokenizer, with rows for the markers; of a bi-encoder that of its texts, or its labels."""
         if name == "embedded" or (Path(name).expanduser() / checkpoints.CONFIG_FILE).is_file():
             trained = Checkpoint(name)()
-            return trained.network.encoder.transformer.backbone, trained.tokenizer
+            encoder, tokenizer = trained.network.encoder, trained.tokenizer
+            if not isinstance(encoder, BiEncoder):
+                return encoder.transformer.backbone, tokenizer
+            backbone: Any = (encoder.labels if of_labels else encoder).transformer.backbone
+            tokenizer = PieceTokenizer((of_labels and tokenizer.label_tokenizer) or tokenizer.tokenizer)
+            backbone.resize_token_embeddings(len(tokenizer))
+            return backbone, tokenizer
         from transformers import AutoModel
 
         hub: dict[str, Any] = {"cache_dir": self.cache_dir, "local_files_only": self.local_files_only}

@@ -150,4 +150,9 @@ def _head(config: NetworkConfig) -> Head:
 
 def _fusion(config: NetworkConfig, text: Transformer) -> Fusion:
     heads = int(text.config.num_attention_heads)
+    if config.width % heads:
+        raise ValueError(
+            f"A fusion has as many attention heads as the backbone, {heads}, and they share the width, but "
+            f"{config.width} can't be divided by that. Choose another width."
+        )
     return Fusion(config.fusion, width=config.width, n_layers=config.fusion_layers, n_heads=heads)

@@ -8,10 +8,11 @@ gives gold data. `span._.gliner_score` is what a component gave these words with
 """
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from spacy.tokens import Doc, Span
+from spacy.training import Example
 
 from . import results
 
@@ -55,3 +56,15 @@ def gliner_score(span: Span) -> float | None:
             if other.end == span.end and other.label == span.label and scores[row] is not None:
                 best = scores[row] if best is None else max(best, scores[row])
     return best
+
+
+def score_parts(scorer: Callable[..., dict[str, Any]], examples: Iterable[Example], **settings: Any) -> dict[str, Any]:
+    """What a scorer says of Examples; of each part of the data (`reference._.gliner_part`) by itself."""
+    parts: dict[str, list[Example]] = {"": []}
+    for example in examples:
+        parts.setdefault(example.reference._.gliner_part, []).append(example)
+    scores: dict[str, Any] = {}
+    for part, of_part in parts.items():
+        found = scorer(of_part, **settings)
+        scores |= {f"{part}_{key}" if part else key: value for key, value in found.items()}
+    return scores

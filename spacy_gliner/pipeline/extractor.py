@@ -22,11 +22,12 @@ from ..ml.checkpoints import write_checkpoint
 from ..ml.folders import whole_or_nothing
 from ..targets import make_targets
 from ..types import Lesson, Query, ScoredSpan
+from .extensions import score_parts
 from .label_vectors import LabelVectors
 from .labels import Labels, parse_device, parse_threshold, parse_thresholds
 from .lessons import SampleLabels, Teacher
 from .parts import Part, parts, passes
-from .tasks import Task
+from .tasks import Task, observed, own_labels
 from .windows import Finding, Windows, merge, word_ranges, word_tokens
 
 # In so many examples labels are looked for, where none are configured.
@@ -109,7 +110,7 @@ class Extractor(TrainablePipe):
     @property
     def label_vectors(self) -> LabelVectors:
         """The vectors of labels, where the network reads labels apart from the text; to make, write and read them."""
-        return LabelVectors(shim_of(self.model), lambda labels: self.task.parse(labels or self.cfg["labels"]))
+        return LabelVectors(shim_of(self.model), self._prompts)
 
     def add_label(self, label: str | dict[str, str]) -> int:
         """Add a label; 0 if it is there already, otherwise 1."""
@@ -228,22 +229,15 @@ class Extractor(TrainablePipe):
         validate_get_examples(get_examples, "Extractor.initialize")
         self.teacher.rng.seed(random.getrandbits(32))  # spaCy has seeded the global generator
         if not self.cfg["labels"]:
-            observed = self.task.parse(labels or self._observed_labels(get_examples))
-            self.cfg["labels"] = [label.unparse() for label in observed]
+            found = self.task.parse(labels or observed(self.task, islice(get_examples(), OBSERVED)))
+            self.cfg["labels"] = [label.unparse() for label in found]
         self.model.initialize()
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
         """Score Examples with the component's scorer; each part of the data (`reference._.gliner_part`) by itself."""
         if self.scorer is None:
             return {}
-        parts: dict[str, list[Example]] = {"": []}
-        for example in examples:
-            parts.setdefault(example.reference._.gliner_part, []).append(example)
-        scores: dict[str, Any] = {}
-        for part, of_part in parts.items():
-            found = self.scorer(of_part, task=self.task, labels=self.task.parse(self.cfg["labels"]), **kwargs)
-            scores |= {f"{part}_{key}" if part else key: value for key, value in found.items()}
-        return scores
+        return score_parts(self.scorer, examples, task=self.task, labels=self.task.parse(self.cfg["labels"]), **kwargs)
 
     def get_loss(self, examples: Iterable[Example], scores: Any) -> tuple[float, Any]:
         """Not used: the loss needs the labels that `update` asked for."""
@@ -251,39 +245,43 @@ class Extractor(TrainablePipe):
 
     def to_disk(self, path: Any, *, exclude: Iterable[str] = ()) -> None:
         """Save to a folder: everything or, after an error, nothing."""
+        if "model" not in exclude:
+            self.label_vectors.keep()
         with whole_or_nothing(ensure_path(path)) as scratch:
             super().to_disk(scratch, exclude=exclude)
+
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
+        """Save to bytes, with the vectors of its labels where the network reads them apart."""
+        if "model" not in exclude:
+            self.label_vectors.keep()
+        data: bytes = super().to_bytes(exclude=exclude)
+        return data
 
     def to_checkpoint(self, folder: Any, *, half: bool = False) -> None:
         """Write the network as a GLiNER checkpoint, which this and the reference library read; `half` for fp16."""
         write_checkpoint(shim_of(self.model).checkpoint(), ensure_path(folder), half=half)
 
-    def _observed_labels(self, get_examples: Callable[[], Iterable[Example]]) -> list[str]:
-        """What the examples have; those that bring their own labels are asked only where there are no others."""
-        examples = list(islice(get_examples(), OBSERVED))
-        without = [example for example in examples if self._own_labels(example.predicted) is None]
-        return list(dict.fromkeys(name for example in without or examples for name in self.task.observe(example)))
-
     def _parts(self, row: int, doc: Doc, words: Sequence[int]) -> Iterator[Part]:
         """What is asked of a Doc, window by window."""
         labels = self._labels_for(doc)
-        if not labels and self._own_labels(doc) is None:
+        if not labels and own_labels(self.task, doc) is None:
             raise ValueError(f"'{self.name}' has nothing to look for. {self.task.hint}")
         if words and labels:
             windows = word_ranges(self.windows(doc), words)
             asked = [(place, self.task.asks(doc, window, labels)) for place, window in windows]
             yield from parts(row, doc, words, asked, shim_of(self.model))
 
-    def _own_labels(self, doc: Doc) -> Any:
-        """What the Doc itself asks for; None where it leaves that to the component."""
-        return doc._.get(self.task.input) if self.task.input else None
+    def _prompts(self, labels: Any = None) -> list[str]:
+        """What the network reads for labels, or for the component's own, as far as that depends on no text."""
+        nothing, asked = Doc(self.vocab), self.task.parse(self.cfg["labels"] if labels is None else labels)
+        return [prompt for ask in self.task.asks(nothing, nothing[:], asked) for prompt in ask.label_prompts]
 
     def _labels_for(self, doc: Doc, others: Sequence[str] | None = None) -> list[Any]:
         """What the Doc asks for, each as the component describes it where the Doc only names it; or the component's.
 
         others: Labels to ask for in place of those.
         """
-        own = self._own_labels(doc) if others is None else list(others)
+        own = own_labels(self.task, doc) if others is None else list(others)
         key = repr((self.cfg["labels"], own))
         if key not in self._parsed:
             if len(self._parsed) >= REMEMBERED:

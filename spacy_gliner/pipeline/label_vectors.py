@@ -15,32 +15,37 @@ class LabelVectors:
     with the pipeline. These methods are for those who want to say when and where.
 
     shim: Holds the network.
-    labels_of: The labels, parsed; those of the component for None.
+    prompts_of: What the network reads for labels; for those of the component, for None.
     """
 
-    def __init__(self, shim: GlinerShim, labels_of: Callable[[Any], Sequence[Any]]) -> None:
+    def __init__(self, shim: GlinerShim, prompts_of: Callable[[Any], Sequence[str]]) -> None:
         self.shim = shim
-        self.labels_of = labels_of
+        self.prompts_of = prompts_of
 
     def __len__(self) -> int:
-        """How many labels are encoded."""
-        return len(self._table().prompts)
+        """How many labels are encoded and kept; those of single Docs are neither counted nor saved."""
+        return len(self._table().kept)
 
     def encode(self, labels: Any = None) -> None:
-        """Encode labels ahead of the first text: the component's own, or others.
+        """Encode labels ahead of the first text: the component's own, or others. They are saved with the pipeline.
 
         Raises ValueError for a label that the network can't read whole.
         """
-        self._table().encode(self._prompts(labels), self.shim.network, self.shim.tokenizer)
+        self._table().encode(self.prompts_of(labels), self.shim.network, self.shim.tokenizer, keep=True)
+
+    def keep(self) -> None:
+        """Before the pipeline is saved: encode the component's own labels, where its network reads them apart."""
+        if self.shim.tokenizer.labels_apart:
+            self.encode()
 
     def to_disk(self, path: str | Path, labels: Any = None) -> None:
         """Write the vectors of the component's labels, or of others, to a safetensors file."""
+        prompts, table = list(dict.fromkeys(self.prompts_of(labels))), self._table()
+        if not prompts:
+            raise ValueError("There are no labels to write the vectors of: none are given, or they depend on texts.")
         self.encode(labels)
-        prompts, table = list(dict.fromkeys(self._prompts(labels))), self._table()
-        assert table.vectors is not None or not prompts
+        assert table.vectors is not None
         rows = [table.prompts[prompt] for prompt in prompts]
-        if table.vectors is None:
-            raise ValueError("There are no labels to write the vectors of.")
         write_vectors(Path(path), prompts, table.vectors[rows], fingerprint(self.shim.network, self.shim.tokenizer))
 
     def from_disk(self, path: str | Path) -> list[str]:
@@ -56,9 +61,6 @@ class LabelVectors:
     def clear(self) -> None:
         """Forget all of them."""
         self._table().clear()
-
-    def _prompts(self, labels: Any) -> list[str]:
-        return [getattr(label, "prompt", label.name) for label in self.labels_of(labels)]
 
     def _table(self) -> LabelTable:
         if not self.shim.tokenizer.labels_apart:

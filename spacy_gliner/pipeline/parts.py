@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 
 from spacy.tokens import Doc
 
@@ -21,6 +20,8 @@ MANY_LABELS = 100
 LABELS_APART = 16_384
 # Words times labels of a pass: a span head gives a dozen scores for each.
 SCORES = 2_000_000
+# A label of a query takes memory by itself, where it is read beside each text: about that of so many scores.
+WORDS_OF_A_LABEL = 64
 # A question that leaves fewer pieces than this to its label is too long.
 LABEL_ROOM = 8
 # Words that two halves of a window share when it has to be split.
@@ -75,7 +76,7 @@ def passes(asked: Sequence[Part], max_pieces: int) -> Iterator[list[int]]:
         first = n_scores = 0
         for end, row in enumerate(rows):
             query = asked[row].query
-            size = len(query.words) * len(query.labels)
+            size = (len(query.words) + WORDS_OF_A_LABEL) * len(query.labels)
             if end > first and n_scores + size > SCORES:
                 yield rows[first:end]
                 first, n_scores = end, 0
@@ -86,8 +87,8 @@ def passes(asked: Sequence[Part], max_pieces: int) -> Iterator[list[int]]:
 def label_groups(ask: Query, tokenizer: PieceTokenizer, max_pieces: int) -> Iterator[Query]:
     """The labels of an ask in their order, in groups of about the same size that leave the words half of a pass.
 
-    Scores of different groups are compared as they are. Labels that are read apart from the text are the same in any
-    group; those that stand in it read each other a little, within their group.
+    Scores of different groups are compared as they are. Those of a bi-encoder are the same in any group; where labels
+    stand in the text, or are fused with it, they read each other a little, within their group.
 
     Raises ValueError for a label that is too long for a group of its own, and for an instruction that leaves no room.
     """
@@ -122,12 +123,17 @@ def label_groups(ask: Query, tokenizer: PieceTokenizer, max_pieces: int) -> Iter
         first = last
 
 
-@cache
 def warn_of_many(n_labels: int) -> None:
-    """Say once that there are better networks for so many labels."""
+    """Say, once in a process, that there are better networks for so many labels."""
+    if warned:
+        return
+    warned.append(n_labels)
     logger.warning(
         "%d labels are read beside every text, in groups. Networks of this kind were trained with about 25 at a time; "
         "for more than %d, bi-encoders were made: see 'Thousands of labels' in the README.",
         n_labels,
         MANY_LABELS,
     )
+
+
+warned: list[int] = []

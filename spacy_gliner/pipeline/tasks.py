@@ -1,6 +1,6 @@
 """What a task must say: what to ask of a Doc, what its gold is, and where results are written."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Protocol
 
 from spacy.tokens import Doc, Span
@@ -80,3 +80,15 @@ class Task(Protocol):
     def observe(self, example: Example) -> list[str]:
         """Names of what the Example was annotated with, for a component for which nothing is configured."""
         ...
+
+
+def own_labels(task: Task, doc: Doc) -> Any:
+    """What the Doc itself asks for; None where it leaves that to the component."""
+    return doc._.get(task.input) if task.input else None
+
+
+def observed(task: Task, examples: Iterable[Example]) -> list[str]:
+    """What the examples have; those that bring their own labels are asked only where there are no others."""
+    examples = list(examples)
+    without = [example for example in examples if own_labels(task, example.predicted) is None]
+    return list(dict.fromkeys(name for example in without or examples for name in task.observe(example)))

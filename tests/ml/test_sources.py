@@ -205,3 +205,21 @@ def test_labels_can_have_an_encoder_of_their_own(tiny_backbone, tiny_checkpoint,
     assert (new.network.config.lstm_layers, new.network.config.fusion) == (0, fusion)
     write_checkpoint(new, tmp_path / "bi")
     assert_equal(scores(read_checkpoint(tmp_path / "bi")), scores(new))
+
+
+def test_new_heads_can_stand_on_either_encoder_of_a_bi_encoder(tiny_bi_checkpoint):
+    trained = read_checkpoint(tiny_bi_checkpoint).network.encoder
+    uni = NewNetwork(str(tiny_bi_checkpoint))()
+    assert not uni.tokenizer.labels_apart
+    assert all(block.isfinite().all() for block in scores(uni))
+    bi = NewNetwork(str(tiny_bi_checkpoint), label_backbone=str(tiny_bi_checkpoint))().network.encoder
+    for own, before in ((bi.transformer, trained.transformer), (bi.labels.transformer, trained.labels.transformer)):
+        weights = before.state_dict()
+        assert all(
+            torch.equal(tensor[: len(weights[name])], weights[name]) for name, tensor in own.state_dict().items()
+        )
+
+
+def test_a_fusion_needs_a_width_that_its_heads_can_share(tiny_backbone):
+    with pytest.raises(ValueError, match="heads as the backbone, 4, .* 30 can't be divided"):
+        NewNetwork(str(tiny_backbone), width=30, label_backbone=str(tiny_backbone), fusion="l2l")()

@@ -3,6 +3,7 @@
 import pytest
 import spacy
 import torch
+from spacy.tokens import Span
 from spacy.training import Example
 
 from spacy_gliner.ml import label_table
@@ -161,7 +162,72 @@ def test_a_table_does_not_grow_without_end(monkeypatch):
     table.encode(["b", "c"], None, None)
     assert list(table.prompts) == ["a", "b", "c"]
     table.encode(["d", "a"], None, None)
-    assert list(table.prompts) == ["d", "a"]
+    assert list(table.prompts) == ["a", "d"]
+    table.encode(["e", "d"], None, None, keep=True)
+    table.encode(["f", "g"], None, None)
+    assert list(table.prompts) == ["e", "d", "f", "g"]
+    assert table.saved()[0] == ["e", "d"]
+
+
+def test_labels_of_single_docs_are_not_saved(nlp, encoded):
+    doc = nlp.make_doc(TEXT)
+    doc._.gliner_labels = ["a secret of Mr. X"]
+    nlp(doc)
+    data = nlp.to_bytes()
+    assert b"secret" not in nlp.get_pipe("gliner_ner").to_bytes(exclude=["vocab"])
+    again = spacy.blank("en")
+    again.add_pipe("gliner_ner")
+    again.from_bytes(data)
+    del encoded[:]
+    again(TEXT)
+    assert encoded == []  # the component's own are saved, though nothing had asked for them
+
+
+def test_heads_of_relations_are_not_saved(tiny_bi_checkpoint):
+    nlp = spacy.blank("en")
+    source = {"name": str(tiny_bi_checkpoint)}
+    nlp.add_pipe("gliner_relations", config={"relations": ["founded"], "model": {"source": source}})
+    doc = nlp.make_doc("Patient0 founded Microsoft")
+    doc.ents = [Span(doc, 0, 1, label="person")]
+    nlp.get_pipe("gliner_relations")(doc)
+    assert b"Patient0" not in nlp.get_pipe("gliner_relations").to_bytes(exclude=["vocab"])
+    with pytest.raises(ValueError, match="depend on texts"):
+        nlp.get_pipe("gliner_relations").label_vectors.to_disk("nowhere")
+
+
+@pytest.mark.parametrize(
+    "factory, setting, asked", [("gliner_qa", "questions", ["answer"]), ("gliner_openie", "prompts", ["match"])]
+)
+def test_what_the_task_reads_is_what_is_encoded(tiny_bi_checkpoint, encoded, factory, setting, asked):
+    nlp = spacy.blank("en")
+    nlp.add_pipe(factory, config={setting: ["Who is it?"], "model": {"source": {"name": str(tiny_bi_checkpoint)}}})
+    nlp.get_pipe(factory).label_vectors.encode()
+    nlp(TEXT)
+    assert encoded == asked
+
+
+def test_a_gold_label_that_is_too_long_is_named_in_training(nlp):
+    example = Example.from_dict(nlp.make_doc(TEXT), {"entities": [(0, 10, "a b " * 100)]})
+    with pytest.raises(ValueError, match="reads 128 at most"):
+        nlp.update([example], sgd=AdamW(0.01, 0.01))
+
+
+def test_only_networks_with_labels_apart_can_freeze_them(make_nlp, tiny_checkpoint):
+    nlp = make_nlp(model={"freeze": "labels", "source": {"name": str(tiny_checkpoint)}})
+    example = Example.from_dict(nlp.make_doc(TEXT), {"entities": [(0, 10, "person")]})
+    with pytest.raises(ValueError, match="only bi-encoders"):
+        nlp.update([example], sgd=AdamW(0.01, 0.01))
+
+
+def test_the_head_reads_only_what_is_new(nlp, monkeypatch):
+    network = shim_of(nlp.get_pipe("gliner_ner").model).network
+    nlp(TEXT)
+    read, sizes = network.read_labels, []
+    monkeypatch.setattr(network, "read_labels", lambda vectors: sizes.append(len(vectors)) or read(vectors))
+    doc = nlp.make_doc(TEXT)
+    doc._.gliner_labels = [*LABELS, "one more"]
+    nlp(doc)
+    assert sizes == [1]
 
 
 def test_vectors_that_are_there_are_replaced():

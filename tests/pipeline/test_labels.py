@@ -280,13 +280,13 @@ def test_a_doc_that_asks_for_a_label_and_its_description_is_an_error(make_nlp):
         nlp(doc)
 
 
-def test_more_labels_than_a_network_is_good_for_are_remarked_once(make_nlp, tiny_bi_checkpoint, caplog):
-    parts.warn_of_many.cache_clear()
+def test_more_labels_than_a_network_is_good_for_are_remarked_once(make_nlp, tiny_bi_checkpoint, caplog, monkeypatch):
+    monkeypatch.setattr(parts, "warned", [])
     labels = [f"label {number}" for number in range(parts.MANY_LABELS + 1)]
     with caplog.at_level("WARNING", logger="spacy_gliner"):
         nlp = make_nlp(labels=labels)
         nlp(TEXT)
-        nlp(TEXT)
+        make_nlp(labels=[*labels, "one more"])(TEXT)
         make_nlp(labels=labels, checkpoint=tiny_bi_checkpoint)(TEXT)
         make_nlp(labels=labels[1:])(TEXT)
     (record,) = [record for record in caplog.records if "bi-encoders were made" in record.getMessage()]
