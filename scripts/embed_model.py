@@ -27,9 +27,11 @@ Spans = set[tuple[int, int, str]]
 
 def main(pipeline: Path, dev: Path, folder: Path) -> None:
     """Calibrate on `dev` and write to `folder`."""
-    nlp = spacy.blank("en") if (pipeline / CONFIG_FILE).is_file() else spacy.load(pipeline)
-    if not nlp.pipe_names:
+    if (pipeline / CONFIG_FILE).is_file():
+        nlp = spacy.blank("en")
         nlp.add_pipe("gliner_ner", config={"model": {"source": {"name": str(pipeline)}}})
+    else:
+        nlp = spacy.load(pipeline)
     (component,) = [nlp.get_pipe(name) for name in nlp.pipe_names if name == "gliner_ner"]
     component.cfg["threshold"] = LOWEST
     with only_task(nlp, "gliner_ner"):

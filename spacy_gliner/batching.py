@@ -141,7 +141,7 @@ def collate(queries: Sequence[Query], tokenizer: PieceTokenizer, *, max_word_pie
     max_word_pieces: Of a longer word only the first pieces are read; the word itself stays.
 
     `<<ENT>> person <<SEP>> Bill Gates` -> pieces `[CLS] <<ENT>> person <<SEP>> Bill Gates [SEP]`,
-    label_marks `[1]`, word_starts `[4, 5]`. Of labels that are read apart, label_marks are rows of `distinct_prompts`.
+    label_marks `[1]`, word_starts `[4, 5]`. Of labels that are read apart, label_marks are rows of `prompts_apart`.
     """
     ids: list[int] = []
     piece_lengths, word_starts, word_sizes = [], [], []
@@ -173,6 +173,7 @@ def collate(queries: Sequence[Query], tokenizer: PieceTokenizer, *, max_word_pie
         instruction_lengths=[len(query.instruction) for query in queries],
         label_marks=torch.tensor(label_marks, dtype=torch.long),
         label_lengths=[len(query.labels) for query in queries],
+        prompts_apart=list(apart) if tokenizer.labels_apart else None,
     )
 
 

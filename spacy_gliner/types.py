@@ -81,7 +81,8 @@ class Batch:
     word_starts (W): Row of the first piece of every instruction and text word; -1 for a word without pieces.
     word_sizes (W): How many pieces each of these words has.
     label_marks (C): Row of every label's marker; or its row among the labels that are read apart.
-    labels_apart: The pieces of the distinct labels that are read apart, or what `Network.read_labels` gave for them.
+    prompts_apart: What is read for the distinct labels that are read apart; None where labels stand in the text.
+    labels_apart: Their pieces, or what `Network.read_labels` gave for them.
     """
 
     piece_ids: Tensor
@@ -92,6 +93,7 @@ class Batch:
     instruction_lengths: list[int]
     label_marks: Tensor
     label_lengths: list[int]
+    prompts_apart: list[str] | None = None
     labels_apart: Pieces | Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tokenizers import processors
 
 from spacy_gliner import batching
-from spacy_gliner.batching import PieceTokenizer, by_length, collate, distinct_prompts
+from spacy_gliner.batching import PieceTokenizer, by_length, collate
 from spacy_gliner.types import Query
 
 from .tiny import QUERIES, WORDS, tiny_tokenizer
@@ -239,7 +239,7 @@ def test_labels_that_are_read_apart_leave_the_text_without_a_prompt():
     batch = collate(asked, APART)
     assert pieces(*batch.piece_ids.tolist()) == "[CLS] bill [SEP] [CLS] who is paris [SEP]".split()
     assert batch.label_marks.tolist() == [0, 1, 1]
-    assert distinct_prompts(asked) == {"person": 0, "city": 1}
+    assert batch.prompts_apart == ["person", "city"]
     assert APART.prompt_size(asked[1]) == 4
 
 

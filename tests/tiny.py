@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from torch import Tensor
 from transformers import BertConfig, BertModel, DebertaV2Config, ModernBertConfig, PreTrainedTokenizerFast
 
-from spacy_gliner.batching import PieceTokenizer, collate, distinct_prompts
+from spacy_gliner.batching import PieceTokenizer, collate
 from spacy_gliner.ml.checkpoints import Checkpoint
 from spacy_gliner.nn.network import Network, NetworkConfig, build_network
 from spacy_gliner.types import Batch, Query
@@ -165,9 +165,9 @@ def scores_of(network: Network, tokenizer: PieceTokenizer, queries: list[Query])
 def numbers(queries: list[Query], tokenizer: PieceTokenizer) -> Batch:
     """The queries as a Batch; labels that are read apart as pieces."""
     batch = collate(queries, tokenizer)
-    if not tokenizer.labels_apart:
+    if batch.prompts_apart is None:
         return batch
-    return replace(batch, labels_apart=tokenizer.label_pieces(list(distinct_prompts(queries))))
+    return replace(batch, labels_apart=tokenizer.label_pieces(batch.prompts_apart))
 
 
 def assert_equal(ours: list[Tensor], theirs: list[Tensor], atol: float = 1e-5) -> None:

@@ -3,6 +3,7 @@
 Knows the names of a network's weights; does not know optimizers.
 """
 
+import math
 import re
 from typing import Any, Literal
 
@@ -46,7 +47,7 @@ def freeze_weights(network: Network, freeze: Freeze) -> None:
         raise ValueError(f"freeze = {freeze}, but the backbone has {total} layers; give a number from 0 to {total}.")
     if freeze == "labels" and not any(name.startswith(LABELS) for name, _ in network.named_parameters()):
         raise ValueError('freeze = "labels", but this network has no encoder of labels; only bi-encoders have one.')
-    names = {"nothing": -2, "labels": -2, "embeddings": -1, "backbone": 10_000}
+    names = {"nothing": -2, "labels": -2, "embeddings": -1, "backbone": math.inf}
     top = freeze - 1 if isinstance(freeze, int) else names[freeze]
     for name, parameter in network.named_parameters():
         frozen = name.startswith(LABELS) if freeze == "labels" else in_backbone(name) and depth(name) <= top

@@ -18,7 +18,7 @@ from safetensors.torch import load, save
 from thinc.api import Optimizer, Shim, get_torch_default_device
 from torch import Tensor
 
-from ..batching import PieceTokenizer, collate, distinct_prompts
+from ..batching import PieceTokenizer, collate
 from ..nn.encoders import BiEncoder
 from ..nn.network import Network, NetworkConfig
 from ..types import Batch, Logits, Query
@@ -95,8 +95,8 @@ class GlinerShim(Shim):
     def collate(self, queries: Sequence[Query], is_train: bool) -> Batch:
         """The queries as a Batch; labels that are read apart as pieces for training, otherwise as vectors."""
         batch = collate(queries, self.tokenizer, max_word_pieces=self.max_word_pieces)
-        labels = list(distinct_prompts(queries)) if self.tokenizer.labels_apart else []
-        if not self.tokenizer.labels_apart:
+        labels = batch.prompts_apart
+        if labels is None:
             return batch
         if is_train or not labels:
             return replace(batch, labels_apart=label_pieces(labels, self.network, self.tokenizer))

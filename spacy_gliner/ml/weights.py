@@ -25,7 +25,7 @@ WEIGHT_NAMES = [
     ("cross_fuser.layers.", "encoder.fusion.layers."),
     ("rnn.lstm.", "encoder.lstm.lstm."),
     ("span_rep_layer.span_rep_layer.", "head."),
-    ("span_rep_layer.span_rep_layer.", "head.spans."),
+    ("span_rep_layer.span_rep_layer.", "head.spans."),  # on the way out; `read_checkpoint` knows which spans they are
     ("prompt_rep_layer.", "head.project_label."),
     ("scorer.", "head."),
 ]
