@@ -16,7 +16,7 @@ from spacy.training import Example
 
 from spacy_gliner.evaluation import only_task
 from spacy_gliner.ml.architectures import shim_of
-from spacy_gliner.ml.checkpoints import CONFIG_FILE
+from spacy_gliner.ml.checkpoint_configs import CONFIG_FILE
 from spacy_gliner.nn.heads import TokenHead
 from spacy_gliner.training.corpora import JsonCorpus, data_files
 

@@ -3,6 +3,7 @@
 Knows the tokenizer and the prompt; does not know spaCy, devices, or which network will read the batch.
 """
 
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from tokenizers import AddedToken, Tokenizer
 
-from .types import Batch, Pieces, Query
+from .types import Batch, GivenSpans, Pieces, Query
 
 CACHE_SIZE = 200_000
 
@@ -24,6 +25,8 @@ class PieceTokenizer:
     tokenizer: A `tokenizers.Tokenizer`. Markers that it lacks are appended as `[FLERT]`, `label_marker`,
         `separator`, which gives them the ids of published checkpoints.
     label_tokenizer: That of a network that reads labels apart; then texts have no prompt, and no markers.
+    relation_marker: That of a network that knows relations too; None for others. Of such networks, the markers that are
+        lacking are appended as `label_marker`, `separator`, `relation_marker`.
     n_ids, n_label_ids: How many ids the network knows, where the tokenizer of texts, or that of labels, has more; those
         are read as unknown words.
     """
@@ -35,22 +38,23 @@ class PieceTokenizer:
         separator: str = "<<SEP>>",
         *,
         label_tokenizer: Tokenizer | None = None,
+        relation_marker: str | None = None,
         n_ids: int | None = None,
         n_label_ids: int | None = None,
     ) -> None:
         for each in filter(None, (tokenizer, label_tokenizer)):
             each.no_truncation()
             each.no_padding()
-        lacking = any(tokenizer.token_to_id(marker) is None for marker in (label_marker, separator))
-        if lacking and label_tokenizer is None:
-            tokenizer.add_special_tokens(
-                [AddedToken(t, normalized=False, special=True) for t in ("[FLERT]", label_marker, separator)]
-            )
+        markers = [marker for marker in (label_marker, separator, relation_marker) if marker is not None]
+        if label_tokenizer is None and any(tokenizer.token_to_id(marker) is None for marker in markers):
+            added = markers if relation_marker is not None else ["[FLERT]", *markers]
+            tokenizer.add_special_tokens([AddedToken(marker, normalized=False, special=True) for marker in added])
         self.tokenizer = tokenizer
         self.label_marker = label_marker
         self.separator = separator
         self.label_marker_id: int = tokenizer.token_to_id(label_marker)
         self.separator_id: int = tokenizer.token_to_id(separator)
+        self.relation_marker = relation_marker
         self.label_tokenizer = label_tokenizer
         self.n_ids = n_ids
         self.n_label_ids = n_label_ids
@@ -88,26 +92,48 @@ class PieceTokenizer:
     def prompt_size(self, query: Query) -> int:
         """How many pieces of a pass everything but the words of the text takes."""
         size = len(self.prefix) + sum(map(len, self.pieces(query.instruction))) + len(self.suffix)
+        return size + sum(map(len, self.prompt(query)[0]))
+
+    def prompt(self, query: Query) -> tuple[list[tuple[int, ...]], list[int]]:
+        """What is read before the text, in parts, and which of these begin with the markers of the query's labels."""
+        if query.beside and self.relation_marker is None:
+            raise ValueError(
+                f"This network reads no labels beside those that it looks for ('{query.beside[0]}'); only joint "
+                f"networks for entities and relations do. Leave the setting 'beside' empty."
+            )
         if self.labels_apart:
-            return size
-        return size + sum(map(len, self.pieces(query.label_prompts))) + len(query.labels) + 1
+            return [], []
+        parts = [(self.label_marker_id, *pieces) for pieces in self.pieces(query.label_prompts)]
+        separator = (self.separator_id,)
+        if self.relation_marker is None:
+            return [*parts, separator], list(range(len(parts)))
+        of_relations, of_spans = self.tokenizer.token_to_id(self.relation_marker), self.label_marker_id
+        beside = self.pieces(query.beside)
+        if query.spans is None:
+            relations = [(of_relations, *pieces) for pieces in beside]
+            return [*parts, separator, *relations, separator], list(range(len(parts)))
+        types, relations = [(of_spans, *pieces) for pieces in beside], [(of_relations, *part[1:]) for part in parts]
+        first = len(types) + 1
+        return [*types, separator, *relations, separator], list(range(first, first + len(relations)))
 
     def to_bytes(self) -> bytes:
         """The tokenizer, its markers and that of the labels, as bytes."""
         of_labels = None if self.label_tokenizer is None else self.label_tokenizer.to_str()
         message = [self.label_marker, self.separator, self.tokenizer.to_str(), of_labels, self.n_ids, self.n_label_ids]
+        message.append(self.relation_marker)
         return json.dumps(message).encode("utf8")
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "PieceTokenizer":
         """The inverse of `to_bytes`."""
         label_marker, separator, tokenizer, *apart = json.loads(data)
-        of_labels, n_ids, n_label_ids = apart or (None, None, None)  # saved before labels could be read apart
+        of_labels, n_ids, n_label_ids, relation_marker = (*apart, *[None] * 4)[:4]  # what was saved earlier lacks some
         return cls(
             Tokenizer.from_str(tokenizer),
             label_marker,
             separator,
             label_tokenizer=None if of_labels is None else Tokenizer.from_str(of_labels),
+            relation_marker=relation_marker,
             n_ids=n_ids,
             n_label_ids=n_label_ids,
         )
@@ -152,12 +178,10 @@ def collate(queries: Sequence[Query], tokenizer: PieceTokenizer, *, max_word_pie
         ids.extend(tokenizer.prefix)
         if tokenizer.labels_apart:
             label_marks.extend(map(apart.__getitem__, query.label_prompts))
-        else:
-            for prompt in tokenizer.pieces(query.label_prompts):
-                label_marks.append(len(ids))
-                ids.append(tokenizer.label_marker_id)
-                ids.extend(prompt)
-            ids.append(tokenizer.separator_id)
+        prompt, marks = tokenizer.prompt(query)
+        rows = list(itertools.accumulate(map(len, prompt), initial=len(ids)))
+        label_marks.extend(rows[mark] for mark in marks)
+        ids.extend(itertools.chain.from_iterable(prompt))
         for word in tokenizer.pieces([*query.instruction, *query.words]):
             word_starts.append(len(ids) if word else -1)
             ids.extend(word[:max_word_pieces])
@@ -174,7 +198,21 @@ def collate(queries: Sequence[Query], tokenizer: PieceTokenizer, *, max_word_pie
         label_marks=torch.tensor(label_marks, dtype=torch.long),
         label_lengths=[len(query.labels) for query in queries],
         prompts_apart=list(apart) if tokenizer.labels_apart else None,
+        spans=_given_spans(queries),
     )
+
+
+def _given_spans(queries: Sequence[Query]) -> GivenSpans | None:
+    if all(query.spans is None for query in queries):
+        return None
+    if any(query.spans is None for query in queries):
+        raise ValueError("The queries of a batch must all ask for spans, or all for relations between given spans.")
+    rows: list[tuple[int, int]] = []
+    before = 0
+    for query in queries:
+        rows.extend((before + start, before + end - 1) for start, end in query.spans or ())
+        before += len(query.words)
+    return GivenSpans(torch.tensor(rows, dtype=torch.long).view(-1, 2), [len(query.spans or ()) for query in queries])
 
 
 def distinct_prompts(queries: Iterable[Query]) -> dict[str, int]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .types import Logits, Query, ScoredSpan, SpanLogits, SpanScore, TokenLogits
+from .types import Logits, PairLogits, Query, ScoredSpan, SpanLogits, SpanScore, TokenLogits
 
 
 @singledispatch
@@ -22,6 +22,9 @@ def candidates(
     label_thresholds: Sequence[Mapping[str, float]] = (),
 ) -> list[list[ScoredSpan]]:
     """All spans that score above the threshold, per query, in order of start, then of width or label.
+
+    Of relations, the tails with their heads, in order of the head, then of the tail, as the query gives them. Where the
+    network says which pairs are related at all, that needs more than the threshold as well.
 
     threshold: In 0..1; a span needs more than this.
     label_thresholds: Other thresholds for some labels of each query; none where it is empty.
@@ -78,6 +81,30 @@ def _(
     all_limits = _limits(queries, threshold, label_thresholds)
     for query, probs, limits in zip(queries, blocks, all_limits, strict=True):
         found.append(_token_candidates(probs.numpy(), np.array(limits), query.labels, logits.span_score))
+    return found
+
+
+@candidates.register
+def _(
+    logits: PairLogits,
+    queries: Sequence[Query],
+    *,
+    threshold: float = 0.5,
+    label_thresholds: Sequence[Mapping[str, float]] = (),
+) -> list[list[ScoredSpan]]:
+    found = []
+    all_limits = _limits(queries, threshold, label_thresholds)
+    for query, scores, limits in zip(queries, logits.per_query(logits.scores.detach()), all_limits, strict=True):
+        rows, probs = _above(scores[:, :, :-1], torch.tensor(limits, dtype=torch.float32))
+        linked = scores[:, :, -1].float().sigmoid().cpu()
+        spans = query.spans or ()
+        found.append(
+            [
+                ScoredSpan(spans[tail][0], spans[tail][1], query.labels[label], score, spans[head])
+                for (head, tail, label), score in zip(rows.tolist(), probs.tolist(), strict=True)
+                if head != tail and (not logits.linked or linked[head, tail] > limits[label])
+            ]
+        )
     return found
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .decoding import valid_spans
-from .types import Lesson, Logits, SpanLogits, TokenLogits
+from .types import Lesson, Logits, PairLogits, SpanLogits, TokenLogits
 
 IGNORE = -1.0
 
@@ -37,6 +37,28 @@ def _(logits: SpanLogits, lessons: Sequence[Lesson]) -> Tensor:
         for span in spans:
             if span.label in rows and span.end - span.start <= logits.width:
                 block[span.start, span.end - span.start - 1, rows[span.label]] = 1.0
+    return target.to(logits.scores.device)
+
+
+@make_targets.register
+def _(logits: PairLogits, lessons: Sequence[Lesson]) -> Tensor:
+    target = torch.zeros(logits.scores.shape)
+    for (query, gold, missing), block in zip(lessons, logits.per_query(target), strict=True):
+        spans = query.spans or ()
+        for row, (start, end) in enumerate(spans):
+            block[row, row] = IGNORE
+            if any(start <= word < end for word in missing):
+                block[row] = block[:, row] = IGNORE
+        if not logits.linked:
+            block[:, :, -1] = IGNORE
+        rows = {label: row for row, label in enumerate(query.labels)}
+        places = {span: row for row, span in enumerate(spans)}
+        for start, end, label, _, head in gold:
+            if head in places and (start, end) in places:
+                pair = block[places[head], places[start, end]]
+                pair[-1] = 1.0 if logits.linked else IGNORE
+                if label in rows:
+                    pair[rows[label]] = 1.0
     return target.to(logits.scores.device)
 
 

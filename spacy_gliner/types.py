@@ -5,7 +5,7 @@ padded, so an answer cannot depend on its neighbours and every index is a plain 
 batch, P pieces, W words, C labels (each summed over the queries), K span width, D width of a vector.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -24,12 +24,17 @@ class Query:
     labels: The names under which spans are returned.
     prompts: What the network reads for each label (a description, say); the labels themselves when empty.
     instruction: Words that stand before the text and are read, but never scored.
+    spans: Spans `[start, end)` of words; then labels are relations, and scored for every ordered pair of these. None
+        where labels are those of spans. Only for networks that know both.
+    beside: What such a network reads for labels of the other kind, which are not scored.
     """
 
     words: tuple[str, ...]
     labels: tuple[str, ...]
     prompts: tuple[str, ...] = ()
     instruction: tuple[str, ...] = ()
+    spans: tuple[tuple[int, int], ...] | None = None
+    beside: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.prompts and len(self.prompts) != len(self.labels):
@@ -42,12 +47,27 @@ class Query:
 
 
 class ScoredSpan(NamedTuple):
-    """A span of words `[start, end)` with its label and its score in 0..1."""
+    """A span of words `[start, end)` with its label and its score in 0..1.
+
+    head: Where the span is the tail of a relation between two given spans, the other one.
+    """
 
     start: int
     end: int
     label: str
     score: float
+    head: tuple[int, int] | None = None
+
+    def moved(self, by: int) -> "ScoredSpan":
+        """The same span, so many words further on."""
+        head = None if self.head is None else (self.head[0] + by, self.head[1] + by)
+        return self._replace(start=self.start + by, end=self.end + by, head=head)
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """From the first to the last word of what is named."""
+        others = () if self.head is None else (self.head,)
+        return min([self[:2], *others])[0], max(end for _, end in [self[:2], *others])
 
 
 class Lesson(NamedTuple):
@@ -72,10 +92,20 @@ class Pieces:
 
 
 @dataclass(frozen=True)
+class GivenSpans:
+    """The first and last words of spans (N, 2), as rows of all text words, and how many spans each query has."""
+
+    rows: Tensor
+    lengths: list[int]
+
+
+@dataclass(frozen=True)
 class Batch:
     """Queries as numbers, in the layout `<prefix> (marker label)* separator instruction words <suffix>`.
 
-    Of networks that read labels apart from the text, the layout is `<prefix> instruction words <suffix>`.
+    Of networks that read labels apart from the text, the layout is `<prefix> instruction words <suffix>`; of those that
+    know relations between given spans too, it is `<prefix> (marker label)* separator (relation marker label)* separator
+    instruction words <suffix>`.
 
     piece_ids (P): Vocabulary ids of all pieces.
     word_starts (W): Row of the first piece of every instruction and text word; -1 for a word without pieces.
@@ -83,6 +113,7 @@ class Batch:
     label_marks (C): Row of every label's marker; or its row among the labels that are read apart.
     prompts_apart: What is read for the distinct labels that are read apart; None where labels stand in the text.
     labels_apart: Their pieces, or what `Network.read_labels` gave for them.
+    spans: Those between which labels are relations; None where labels are of spans.
     """
 
     piece_ids: Tensor
@@ -95,6 +126,7 @@ class Batch:
     label_lengths: list[int]
     prompts_apart: list[str] | None = None
     labels_apart: Pieces | Tensor | None = None
+    spans: GivenSpans | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch with its tensors on `device`."""
@@ -112,6 +144,7 @@ class Batch:
             word_sizes=self.word_sizes.to(device),
             label_marks=self.label_marks.to(device),
             labels_apart=apart,
+            spans=None if self.spans is None else replace(self.spans, rows=self.spans.rows.to(device)),
         )
 
 
@@ -156,7 +189,8 @@ class SpanLogits:
 
     def per_query(self, scores: Tensor | None = None) -> list[Tensor]:
         """One (words, K, labels) view per query, of the scores or of another tensor of their shape."""
-        return _views(self, (self.width,), (), scores)
+        shapes = [(w, self.width, c) for w, c in zip(self.word_lengths, self.label_lengths, strict=True)]
+        return _views(self.scores if scores is None else scores, shapes)
 
 
 @dataclass(frozen=True)
@@ -175,13 +209,33 @@ class TokenLogits:
 
     def per_query(self, scores: Tensor | None = None) -> list[Tensor]:
         """One (words, labels, 3) view per query, of the scores or of another tensor of their shape."""
-        return _views(self, (), (3,), scores)
+        shapes = [(w, c, 3) for w, c in zip(self.word_lengths, self.label_lengths, strict=True)]
+        return _views(self.scores if scores is None else scores, shapes)
 
 
-Logits = SpanLogits | TokenLogits
+@dataclass(frozen=True)
+class PairLogits:
+    """A score for every ordered pair of given spans and every label of relations.
+
+    scores: All queries' (N, N, C + 1) blocks, flattened, one after the other. `[head, tail, label]`, where the last
+        stands for any relation at all; of a span with itself the values mean nothing.
+    linked: Whether the network says which pairs have any relation; if not, that column means nothing.
+    """
+
+    scores: Tensor
+    span_lengths: list[int]
+    label_lengths: list[int]
+    linked: bool
+
+    def per_query(self, scores: Tensor | None = None) -> list[Tensor]:
+        """One (spans, spans, labels + 1) view per query, of the scores or of another tensor of their shape."""
+        shapes = [(n, n, c + 1) for n, c in zip(self.span_lengths, self.label_lengths, strict=True)]
+        return _views(self.scores if scores is None else scores, shapes)
 
 
-def _views(logits: Logits, before: tuple[int, ...], after: tuple[int, ...], scores: Tensor | None) -> list[Tensor]:
-    shapes = [(w, *before, c, *after) for w, c in zip(logits.word_lengths, logits.label_lengths, strict=True)]
-    flat = (logits.scores if scores is None else scores).split([torch.Size(shape).numel() for shape in shapes])
+Logits = SpanLogits | TokenLogits | PairLogits
+
+
+def _views(scores: Tensor, shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
+    flat = scores.split([torch.Size(shape).numel() for shape in shapes])
     return [block.view(shape) for block, shape in zip(flat, shapes, strict=True)]

@@ -15,6 +15,7 @@ from ..nn.network import HeadName, NetworkConfig, build_network
 from ..nn.transformer import Transformer
 from ..types import SpanScore
 from . import checkpoints
+from .checkpoint_configs import CONFIG_FILE
 
 # How configurations of Hugging Face encoders call their dropout.
 DROPOUT_SETTINGS = {
@@ -183,7 +184,7 @@ class NewNetwork:
 
     def _pretrained(self, name: str, of_labels: bool = False) -> tuple[Any, PieceTokenizer]:
         """An encoder and its tokenizer, with rows for the markers; of a bi-encoder that of its texts, or its labels."""
-        if name == "embedded" or (Path(name).expanduser() / checkpoints.CONFIG_FILE).is_file():
+        if name == "embedded" or (Path(name).expanduser() / CONFIG_FILE).is_file():
             trained = Checkpoint(name)()
             encoder, tokenizer = trained.network.encoder, trained.tokenizer
             if not isinstance(encoder, BiEncoder):

@@ -14,6 +14,7 @@ from ..nn.network import Network, NetworkConfig, build_network
 
 WEIGHT_FILES = ("model.safetensors", "model.fp16.safetensors", "model.bf16.safetensors", "pytorch_model.bin")
 
+SPANS = "span_rep_layer.span_rep_layer."
 # Names in published files -> names in our networks.
 WEIGHT_NAMES = [
     ("token_rep_layer.bert_layer.model.", "encoder.transformer.backbone."),
@@ -24,10 +25,13 @@ WEIGHT_NAMES = [
     ("token_rep_layer.labels_projection.", "encoder.labels.projection."),
     ("cross_fuser.layers.", "encoder.fusion.layers."),
     ("rnn.lstm.", "encoder.lstm.lstm."),
-    ("span_rep_layer.span_rep_layer.", "head."),
-    ("span_rep_layer.span_rep_layer.", "head.spans."),  # on the way out; `read_checkpoint` knows which spans they are
+    (SPANS, "head."),  # on the way in, `read_weights` is told which of these it is
+    (SPANS, "head.spans."),
+    (SPANS, "head.markers."),
     ("prompt_rep_layer.", "head.project_label."),
     ("scorer.", "head."),
+    ("pair_rep_layer.", "pairs.project_pair."),
+    ("relations_rep_layer.relation_rep_layer.", "pairs.links."),
 ]
 # Weights that the reference library stores and never uses: poolers and constant buffers; fusion layers of uni-encoders;
 # the BiLSTM of bi-encoders.
@@ -37,9 +41,10 @@ UNUSED_IN_BI_ENCODERS = "encoder.lstm."
 UNUSED_SUFFIXES = (".position_ids", ".token_type_ids", ".rotary_emb.inv_freq")
 
 
-def read_weights(folder: Path) -> dict[str, Tensor]:
+def read_weights(folder: Path, spans: str = "head.") -> dict[str, Tensor]:
     """The parameters of a checkpoint folder under our names, in fp32, without those that nothing uses.
 
+    spans: Where, in our networks, those are that represent spans.
     Raises FileNotFoundError where there are none; ValueError for damaged files and for files with code in them, which
     is never run.
     """
@@ -63,7 +68,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         raise ValueError(f"{path} does not hold weights by their names, as a GLiNER checkpoint does.")
     state = {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items()}
     return {
-        _our_name(name): tensor.float() if tensor.is_floating_point() else tensor
+        _our_name(name, spans): tensor.float() if tensor.is_floating_point() else tensor
         for name, tensor in state.items()
         if not name.startswith(UNUSED_PREFIXES) and not name.endswith(UNUSED_SUFFIXES)
     }
@@ -118,7 +123,9 @@ def _some(names: list[str], limit: int = 8) -> str:
     return ", ".join(map(their_name, names[:limit])) + more
 
 
-def _our_name(name: str) -> str:
+def _our_name(name: str, spans: str) -> str:
+    if name.startswith(SPANS):
+        return spans + name.removeprefix(SPANS)
     for theirs, ours in WEIGHT_NAMES:
         if name.startswith(theirs):
             return ours + name.removeprefix(theirs)

@@ -21,6 +21,7 @@ class UniEncoder(nn.Module):
     lstm_layers: 0 for no BiLSTM.
     pooling: What of a word's pieces is taken: the "first", the "last", their "mean", or the "max" of each dimension.
     embed_marker: Whether a label's vector is that of its marker, or that of the piece behind it.
+    embed_relation_marker: The same for labels of relations.
     """
 
     def __init__(
@@ -31,10 +32,12 @@ class UniEncoder(nn.Module):
         lstm_layers: int,
         pooling: Pooling = "first",
         embed_marker: bool = True,
+        embed_relation_marker: bool = True,
     ) -> None:
         super().__init__()
         self.pooling: Pooling = pooling
         self.embed_marker = embed_marker
+        self.embed_relation_marker = embed_relation_marker
         self.transformer = transformer
         self.projection = projection(transformer, width)
         self.lstm = BiLSTM(width, lstm_layers) if lstm_layers else None
@@ -45,7 +48,8 @@ class UniEncoder(nn.Module):
         words = _words(self.projection, pieces, batch, self.pooling)
         if self.lstm is not None:
             words = self.lstm(words, batch.word_lengths)
-        labels = self.projection(pieces[batch.label_marks if self.embed_marker else batch.label_marks + 1])
+        at_marker = self.embed_marker if batch.spans is None else self.embed_relation_marker
+        labels = self.projection(pieces[batch.label_marks if at_marker else batch.label_marks + 1])
         return Reps(*_without_instructions(words, batch), labels, batch.label_lengths)
 
 

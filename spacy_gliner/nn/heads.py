@@ -13,31 +13,25 @@ from torch.nn.functional import pad
 
 from ..types import Reps, SpanLogits, SpanScore, TokenLogits
 from .layers import Perceptron
+from .spans import Markers
 
 PAIRS = 4096
 
 
-class SpanHead(nn.Module):
+class SpanHead(Markers):
     """Every span up to `max_width` words: marker representation · label representation (GLiNER, 2.2).
 
     `span = out_project(relu([project_start(first word); project_end(last word)]))`,
     `logit = span · project_label(label)`.
 
-    markers: "markerV0" (hidden layers four times as wide, `out_project` a perceptron) or the older "marker" (twice as
-        wide, `out_project` one Linear).
+    markers: As of `Markers`.
     """
 
     def __init__(
         self, *, width: int, max_width: int, dropout: float, markers: Literal["markerV0", "marker"] = "markerV0"
     ) -> None:
-        super().__init__()
+        super().__init__(width, dropout, markers)
         self.max_width = max_width
-        n_hidden = (4 if markers == "markerV0" else 2) * width
-        self.project_start = Perceptron(width, n_hidden, width, dropout)
-        self.project_end = Perceptron(width, n_hidden, width, dropout)
-        self.out_project: Perceptron | nn.Linear = (
-            Perceptron(2 * width, n_hidden, width, dropout) if markers == "markerV0" else nn.Linear(2 * width, width)
-        )
         self.project_label = Perceptron(width, 4 * width, width, dropout)
 
     def read_labels(self, labels: Tensor) -> Tensor:
@@ -69,12 +63,7 @@ class SpanHead(nn.Module):
         hidden = starts[:, None] + pad(ends, (0, 0, 0, self.max_width - 1)).unfold(0, self.max_width, 1).transpose(1, 2)
         if isinstance(self.out_project, nn.Linear):
             return hidden @ labels.T
-        second, hidden = self.out_project.second, self.out_project.activate(hidden)
-        width, n_spans = labels.shape[1], n_words * self.max_width
-        if hidden.shape[-1] * len(labels) * (n_spans + width) > n_spans * width * (hidden.shape[-1] + len(labels)):
-            scores: Tensor = second(hidden) @ labels.T
-            return scores
-        return hidden @ (labels @ second.weight).T + labels @ second.bias  # of few labels, fewer products
+        return self.out_project.products(hidden, labels)
 
 
 class RepresentedSpanHead(nn.Module):
@@ -94,6 +83,12 @@ class RepresentedSpanHead(nn.Module):
         read: Tensor = self.project_label(labels)
         return read
 
+    def represent(self, reps: Reps, spans: Tensor) -> Tensor:
+        """Spans (N, 2) by their first and last word -> (N, D). Of a span wider than `max_width`, the beginning."""
+        texts = [text for text in reps.words.split(reps.word_lengths) if len(text)]
+        represented = torch.cat([reps.words.new_zeros(0, self.max_width, reps.words.shape[1]), *map(self.spans, texts)])
+        return represented[spans[:, 0], (spans[:, 1] - spans[:, 0]).clamp(max=self.max_width - 1)]
+
     def forward(self, reps: Reps) -> SpanLogits:
         """Reps -> SpanLogits."""
         read = reps.labels if reps.labels_read else self.read_labels(reps.labels)
@@ -111,11 +106,17 @@ class TokenHead(nn.Module):
     `[a; b] = proj_token(word)`, `[c; d] = proj_label(label)`, `scores = out_mlp([a; c; b ⊙ d])`.
 
     span_score: How spans are scored in decoding; see `TokenLogits`.
+    represents: Whether there are markers that represent given spans, and labels are projected before all else, as in
+        networks that know relations too.
     """
 
-    def __init__(self, *, width: int, dropout: float, span_score: SpanScore = "minimum") -> None:
+    def __init__(
+        self, *, width: int, dropout: float, span_score: SpanScore = "minimum", represents: bool = False
+    ) -> None:
         super().__init__()
         self.span_score: SpanScore = span_score
+        self.markers = Markers(width, dropout) if represents else None
+        self.project_label = Perceptron(width, 4 * width, width, dropout) if represents else nn.Identity()
         self.proj_token = nn.Linear(width, 2 * width)
         self.proj_label = nn.Linear(width, 2 * width)
         self.out_mlp = Perceptron(3 * width, 4 * width, 3, dropout)
@@ -123,8 +124,13 @@ class TokenHead(nn.Module):
     def read_labels(self, labels: Tensor) -> Tensor:
         """labels (C, D) -> (C, 5 · D), the part of the head that knows no words."""
         by_label = self.out_mlp.first.weight.chunk(3, dim=1)[1]
-        sums, factors = self.proj_label(labels).chunk(2, dim=1)
+        sums, factors = self.proj_label(self.project_label(labels)).chunk(2, dim=1)
         return torch.cat([sums @ by_label.T + self.out_mlp.first.bias, factors], dim=1)
+
+    def represent(self, reps: Reps, spans: Tensor) -> Tensor:
+        """Spans (N, 2) by their first and last word -> (N, D)."""
+        assert self.markers is not None
+        return self.markers.represent(reps, spans)
 
     def forward(self, reps: Reps) -> TokenLogits:
         """Reps -> TokenLogits."""

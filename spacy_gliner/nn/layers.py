@@ -29,6 +29,14 @@ class Perceptron(nn.Sequential):
         activated: Tensor = self[2](self[1](hidden))
         return activated
 
+    def products(self, hidden: Tensor, labels: Tensor) -> Tensor:
+        """What `first` gave (…, H) and labels (C, D) -> output · label (…, C). The cheaper order of products."""
+        hidden, width, n_rows = self.activate(hidden), labels.shape[1], hidden.shape[:-1].numel()
+        if hidden.shape[-1] * len(labels) * (n_rows + width) > n_rows * width * (hidden.shape[-1] + len(labels)):
+            outputs: Tensor = self.second(hidden) @ labels.T
+            return outputs
+        return hidden @ (labels @ self.second.weight).T + labels @ self.second.bias  # of few labels, fewer products
+
 
 class BiLSTM(nn.Module):
     """A bidirectional LSTM over each text's words (GLiNER, 2.1): (W, D) and lengths -> (W, D)."""

@@ -13,6 +13,7 @@ from ..types import Batch, Logits, Pieces, Pooling, SpanScore
 from .encoders import BiEncoder, LabelEncoder, UniEncoder
 from .fusion import Fusion
 from .heads import RepresentedSpanHead, SpanHead, TokenHead
+from .pairs import LINKS, PairHead
 from .spans import SPANS
 from .transformer import Transformer
 
@@ -50,6 +51,9 @@ class NetworkConfig:
     fusion_layers: How often.
     pooling, embed_marker: Which pieces the vectors of words and labels come from; see `UniEncoder`.
     fuse_layers: Whether all layers of the backbones count, and not only the last.
+    links: Of a network that knows relations between given spans too (a joint network), how it scores which pairs are
+        related at all: one of `pairs.LINKS`, or "none". "" for networks that only know spans.
+    embed_relation_marker: As `embed_marker`, for labels of relations.
     """
 
     backbone: dict[str, Any] = field(hash=False)
@@ -66,12 +70,15 @@ class NetworkConfig:
     pooling: Pooling = "first"
     embed_marker: bool = True
     fuse_layers: bool = False
+    links: str = ""
+    embed_relation_marker: bool = True
 
     def __post_init__(self) -> None:
         for name, allowed in (
             ("head", get_args(HeadName)),
             ("span_score", get_args(SpanScore)),
             ("pooling", get_args(Pooling)),
+            ("links", ("", "none", *LINKS)),
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}.")
@@ -79,6 +86,8 @@ class NetworkConfig:
             raise ValueError("Only networks that read labels apart (label_backbone) can fuse words and labels.")
         if self.label_backbone is not None and self.lstm_layers:
             raise ValueError("Networks that read labels apart (label_backbone) have no BiLSTM; set lstm_layers to 0.")
+        if self.label_backbone is not None and self.links:
+            raise ValueError("Networks that know relations too (links) read labels in the text; drop label_backbone.")
 
     def to_json(self) -> str:
         """The inverse of `from_json`."""
@@ -91,18 +100,28 @@ class NetworkConfig:
 
 
 class Network(nn.Module):
-    """An encoder and a head: Batch -> Reps -> Logits."""
+    """An encoder and a head: Batch -> Reps -> Logits. A joint network has a second head, for pairs of given spans."""
 
-    def __init__(self, config: NetworkConfig, encoder: UniEncoder | BiEncoder, head: Head) -> None:
+    def __init__(
+        self, config: NetworkConfig, encoder: UniEncoder | BiEncoder, head: Head, pairs: PairHead | None = None
+    ) -> None:
         super().__init__()
         self.config = config
         self.encoder = encoder
         self.head = head
+        self.pairs = pairs
 
     def forward(self, batch: Batch) -> Logits:
-        """Score every span or word of every query for each of its labels."""
-        logits: Logits = self.head(self.encoder(batch))
-        return logits
+        """Score every span or word, or every pair of the given spans, of every query for each of its labels."""
+        reps = self.encoder(batch)
+        if batch.spans is None:
+            logits: Logits = self.head(reps)
+            return logits
+        if self.pairs is None:
+            raise ValueError("This network knows no relations between given spans; only joint networks do.")
+        spans = self.head.represent(reps, batch.spans.rows)
+        of_pairs: Logits = self.pairs(spans, batch.spans.lengths, reps.labels, reps.label_lengths)
+        return of_pairs
 
     def encode_labels(self, labels: Pieces) -> Tensor:
         """The pieces of C labels -> (C, D). Only of networks that read labels apart."""
@@ -132,8 +151,10 @@ def build_network(config: NetworkConfig) -> Network:
     text = Transformer(config.backbone, fuse_layers=config.fuse_layers)
     shape: dict[str, Any] = {"width": config.width, "pooling": config.pooling}
     if config.label_backbone is None:
-        uni = UniEncoder(text, lstm_layers=config.lstm_layers, embed_marker=config.embed_marker, **shape)
-        return Network(config, uni, _head(config)).eval()
+        markers = {name: getattr(config, name) for name in ("embed_marker", "embed_relation_marker")}
+        uni = UniEncoder(text, lstm_layers=config.lstm_layers, **markers, **shape)
+        pairs = PairHead(width=config.width, dropout=config.dropout, links=config.links) if config.links else None
+        return Network(config, uni, _head(config), pairs).eval()
     labels = LabelEncoder(Transformer(config.label_backbone, fuse_layers=config.fuse_layers), width=config.width)
     bi = BiEncoder(text, labels, fusion=_fusion(config, text) if config.fusion else None, **shape)
     return Network(config, bi, _head(config)).eval()
@@ -141,7 +162,10 @@ def build_network(config: NetworkConfig) -> Network:
 
 def _head(config: NetworkConfig) -> Head:
     if config.head == "token":
-        return TokenHead(width=config.width, dropout=config.dropout, span_score=config.span_score)
+        represents = bool(config.links)
+        return TokenHead(
+            width=config.width, dropout=config.dropout, span_score=config.span_score, represents=represents
+        )
     if config.head in ("markerV0", "marker"):
         return SpanHead(width=config.width, max_width=config.max_width, dropout=config.dropout, markers=config.head)
     spans = SPANS[config.head](config.width, config.max_width, config.dropout)

@@ -1,18 +1,43 @@
-"""Other ways to represent a span than its two markers: `words (W, H) -> spans (W, K, H)`, all widths of every start.
+"""How spans are represented: by two markers; or otherwise, `words (W, H) -> spans (W, K, H)`, all widths of a start.
 
-They belong to the span modes of the reference library. What reaches over the end of the text means nothing. Where the
+They are the span modes of the reference library. What reaches over the end of the text means nothing. Where the
 reference lets padding take part (a mean, a last word), the text alone does here: so it is with one text at a time.
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv1d, pad
 
+from ..types import Reps
 from .layers import Perceptron
 
 QUERY_WIDTH = 128
+
+
+class Markers(nn.Module):
+    """`out_project(relu([project_start(first word); project_end(last word)]))` (GLiNER, 2.2).
+
+    markers: "markerV0" (hidden layers four times as wide, `out_project` a perceptron) or the older "marker" (twice as
+        wide, `out_project` one Linear).
+    """
+
+    def __init__(self, width: int, dropout: float, markers: Literal["markerV0", "marker"] = "markerV0") -> None:
+        super().__init__()
+        n_hidden = (4 if markers == "markerV0" else 2) * width
+        self.project_start = Perceptron(width, n_hidden, width, dropout)
+        self.project_end = Perceptron(width, n_hidden, width, dropout)
+        self.out_project: Perceptron | nn.Linear = (
+            Perceptron(2 * width, n_hidden, width, dropout) if markers == "markerV0" else nn.Linear(2 * width, width)
+        )
+
+    def represent(self, reps: Reps, spans: Tensor) -> Tensor:
+        """Spans (N, 2) by their first and last word, of any width, -> (N, D)."""
+        starts, ends = self.project_start(reps.words[spans[:, 0]]), self.project_end(reps.words[spans[:, 1]])
+        represented: Tensor = self.out_project(torch.cat([starts, ends], dim=1).relu())
+        return represented
 
 
 class ContextMarkers(nn.Module):

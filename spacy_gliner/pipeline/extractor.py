@@ -28,7 +28,7 @@ from .labels import Labels, parse_device, parse_threshold, parse_thresholds
 from .lessons import SampleLabels, Teacher
 from .parts import Part, parts, passes
 from .tasks import Task, observed, own_labels
-from .windows import Finding, Windows, merge, word_ranges, word_tokens
+from .windows import Finding, Windows, in_tokens, merge, word_ranges, word_tokens
 
 # In so many examples labels are looked for, where none are configured.
 OBSERVED = 5000
@@ -150,10 +150,7 @@ class Extractor(TrainablePipe):
     def _decide(self, found: Iterable[list[Finding]], words: Sequence[int]) -> list[ScoredSpan]:
         """The best of what was found in one Doc, in tokens. Windows are merged for each instruction by itself."""
         in_order = sorted((span for of_one in found for span in merge(of_one)), key=lambda span: span[:2])
-        return [
-            ScoredSpan(words[start], words[end - 1] + 1, label, score)
-            for start, end, label, score in self.task.select(in_order)
-        ]
+        return [in_tokens(span, words) for span in self.task.select(in_order)]
 
     def _thresholds(self, doc: Doc) -> dict[str, float]:
         """The thresholds of those of a Doc's labels that have one of their own."""

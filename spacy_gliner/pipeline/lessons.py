@@ -1,7 +1,6 @@
 """From a Doc with its gold spans to lessons: which labels to ask of which window in training."""
 
 import random
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal, Protocol
@@ -13,7 +12,7 @@ from ..ml.shim import GlinerShim
 from ..types import Lesson, Query, ScoredSpan
 from .parts import parts
 from .tasks import Task
-from .windows import word_ranges, word_tokens
+from .windows import Range, in_words, word_ranges, word_tokens
 
 
 class SampleLabels(Protocol):
@@ -110,23 +109,29 @@ def lessons(
     Raises ValueError where labels can't be told apart.
     """
     words = word_tokens(doc)
-    in_words = [span._replace(start=bisect_left(words, span.start), end=bisect_left(words, span.end)) for span in gold]
-    in_words = [span for span in in_words if span.start < span.end]  # white space alone is nothing to find
+    found = [_in_words(span, words) for span in gold]
+    found = [span for span in found if span.start < span.end]  # white space alone is nothing to find
     gaps = set(missing)
     unknown = [row for row, word in enumerate(words) if word in gaps]
-    labels = with_gold(doc, labels, in_words, task)
+    labels = with_gold(doc, labels, found, task)
     asked = []
     for place, window in word_ranges(windows, words):
-        inside = [span.label for span in in_words if place.start <= span.start and span.end <= place.end]
+        inside = [span.label for span in found if _holds(place, span)]
         asked.append((place, draw(task.asks(doc, window, labels), inside)))
     for part in parts(0, doc, words, asked, shim):
         start, end = part.place
-        inside_part = [
-            span._replace(start=span.start - start, end=span.end - start)
-            for span in in_words
-            if start <= span.start and span.end <= end
-        ]
+        inside_part = [span.moved(-start) for span in found if _holds(part.place, span)]
         yield Lesson(part.query, inside_part, tuple(word - start for word in unknown if start <= word < end))
+
+
+def _in_words(span: ScoredSpan, words: Sequence[int]) -> ScoredSpan:
+    start, end = in_words(span[:2], words)
+    return span._replace(start=start, end=end, head=None if span.head is None else in_words(span.head, words))
+
+
+def _holds(place: Range, span: ScoredSpan) -> bool:
+    first, last = span.extent
+    return place.start <= first and last <= place.end
 
 
 def with_gold(doc: Doc, labels: Sequence[Any], gold: Iterable[ScoredSpan], task: Task) -> Sequence[Any]:

@@ -36,6 +36,7 @@ BLOCKED = 3  # the `ent_iob` of a token that begins an entity; without a type, o
             "nested": False,
             "multi_label": False,
             "merge_adjacent": False,
+            "beside": [],
             "scorer": {"@scorers": "spacy_gliner.entity_scorer.v1"},
         }
     ),
@@ -53,6 +54,7 @@ def make_gliner_ner(
     nested: bool,
     multi_label: bool,
     merge_adjacent: bool,
+    beside: list[str],
     windows: Windows,
     max_pieces: int,
     device: str,
@@ -69,14 +71,15 @@ def make_gliner_ner(
     nested: Let spans contain others.
     multi_label: Let the same words have several labels.
     merge_adjacent: Make one entity of neighbouring ones with the same label, for networks that name single words.
+    beside: Of joint networks: relations that are read beside the labels, as those did in training; not looked for here.
 
     The other settings are those of `Extractor`.
     """
-    task = Entities(spans_key or name, annotate_ents, overwrite_ents, nested, multi_label, merge_adjacent)
+    how = (annotate_ents, overwrite_ents, nested, multi_label, merge_adjacent, tuple(beside))
     return make_extractor(
         nlp,
         name,
-        task,
+        Entities(spans_key or name, *how),
         model,
         labels=labels,
         threshold=threshold,
@@ -100,6 +103,7 @@ class Entities:
     nested: bool
     multi_label: bool
     merge_adjacent: bool = False
+    beside: tuple[str, ...] = ()
     input: ClassVar[str] = "gliner_labels"
     hint: ClassVar[str] = (
         "Give it labels, as in nlp.add_pipe('gliner_ner', config={'labels': ['person', 'company']}), or set "
@@ -112,7 +116,8 @@ class Entities:
 
     def asks(self, doc: Doc, window: Span, labels: Sequence[Label]) -> list[Query]:
         """One question: all the labels."""
-        return [Query((), tuple(label.name for label in labels), tuple(label.prompt for label in labels))]
+        names, prompts = tuple(label.name for label in labels), tuple(label.prompt for label in labels)
+        return [Query((), names, prompts, beside=self.beside)]
 
     def name_of(self, label: str) -> str:
         """The label itself."""

@@ -9,7 +9,7 @@ from spacy.tokens import Doc
 from ..batching import PieceTokenizer, by_length
 from ..ml.shim import GlinerShim
 from ..types import Query
-from .windows import Range, fit
+from .windows import Range, fit, in_words
 
 # Labels take at most this many pieces of a pass, and never more than half of it; more labels go in several groups.
 PROMPT_PIECES = 512
@@ -52,7 +52,7 @@ def parts(
 
     row: Where the Doc stands among those of a batch.
     words: The tokens of the Doc that are words.
-    asked: Ranges of these words, each with queries without words.
+    asked: Ranges of these words, each with queries without words, whose spans are tokens of the Doc.
     shim: The network whose tokenizer and limits count.
     """
     texts = tuple(doc[word].text for word in words)
@@ -66,8 +66,18 @@ def parts(
                 groups[ask] = [(group, shim.tokenizer.prompt_size(group)) for group in split]
             for group, prompt_size in groups[ask]:
                 for place in fit(window, sizes, budget=shim.max_pieces - prompt_size, overlap=SPLIT_OVERLAP):
-                    query = replace(group, words=texts[place.start : place.end])
-                    yield Part(row, place, query, prompt_size + sum(sizes[place.start : place.end]))
+                    query = replace(group, words=texts[place.start : place.end], spans=_inside(group, place, words))
+                    if query.spans is None or len(query.spans) > 1:
+                        yield Part(row, place, query, prompt_size + sum(sizes[place.start : place.end]))
+
+
+def _inside(ask: Query, place: Range, words: Sequence[int]) -> tuple[tuple[int, int], ...] | None:
+    """Those of the spans of an ask, which are tokens of the Doc, that lie in a range of words, counted from there."""
+    if ask.spans is None:
+        return None
+    found = (in_words(span, words) for span in ask.spans)
+    inside = (span for span in found if place.start <= span[0] < span[1] <= place.end)
+    return tuple((start - place.start, end - place.start) for start, end in inside)
 
 
 def passes(asked: Sequence[Part], max_pieces: int) -> Iterator[list[int]]:
@@ -98,6 +108,11 @@ def label_groups(ask: Query, tokenizer: PieceTokenizer, max_pieces: int) -> Iter
         raise ValueError(
             f"'{' '.join(ask.instruction)[:60]}…' is {bare} pieces long; with this network a question may have about "
             f"{room + bare - LABEL_ROOM} at most. Say it in fewer words."
+        )
+    if ask.beside and room < LABEL_ROOM:
+        raise ValueError(
+            f"The {len(ask.beside)} labels that are read beside the others take {bare} pieces, which leaves those no "
+            f"room: {', '.join(ask.beside)[:60]}… Name fewer with the setting 'beside'."
         )
     if tokenizer.labels_apart:
         for first in range(0, len(ask.labels), LABELS_APART):

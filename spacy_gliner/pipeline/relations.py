@@ -1,8 +1,8 @@
 """Relations: the factory `gliner_relations`, its default config, reading gold relations and writing found ones."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from spacy.language import Language
@@ -19,6 +19,7 @@ from .extensions import register_extensions
 from .extractor import Extractor
 from .lessons import SampleLabels
 from .prompts import RELATION_INSTRUCTION, relation_prompt
+from .relation_pairs import allowed, gold_pairs, pair_asks, pair_relations, pairs_by
 from .relation_types import SEPARATOR, RelationType, parse_relations
 from .results import Place, Relation, groups_of, place, relations_in, write_relations
 from .settings import make_extractor, with_shared
@@ -42,6 +43,7 @@ ENTITY = "entity"  # the label of a gold head or tail that has none
             "threshold": 0.5,
             "entities_key": None,
             "tails": "spans",
+            "beside": [],
             "scorer": {"@scorers": "spacy_gliner.relation_scorer.v1"},
         }
     ),
@@ -55,6 +57,7 @@ def make_gliner_relations(
     label_thresholds: Any,
     entities_key: str | None,
     tails: Literal["spans", "entities"],
+    beside: list[str],
     spans_key: str | None,
     windows: Windows,
     max_pieces: int,
@@ -70,7 +73,8 @@ def make_gliner_relations(
         and `tail` (the labels that these entities must have), `threshold`, `symmetric` (a pair is reported once,
         whichever way round scored best) and `one_tail` (a head has only its best tail).
     entities_key: The span group whose spans are the heads; None for `doc.ents`.
-    tails: "spans" for any, "entities" for only those.
+    tails: "spans" for any, "entities" for only those. Joint networks find relations between entities only.
+    beside: Of joint networks: labels of entities that are read beside the relations; those of the Doc's where empty.
     spans_key: The span group for the tails; None for "gliner_relations".
 
     The other settings are those of `Extractor`.
@@ -78,7 +82,7 @@ def make_gliner_relations(
     return make_extractor(
         nlp,
         name,
-        Relations(spans_key or name, entities_key, tails),
+        Relations(spans_key or name, entities_key, tails, tuple(beside), pairs_by(model)),
         model,
         labels=relations,
         threshold=threshold,
@@ -102,6 +106,8 @@ class Relations:
     spans_key: str
     entities_key: str | None = None
     tails: Literal["spans", "entities"] = "spans"
+    beside: tuple[str, ...] = ()
+    pairs: Callable[[], bool] = field(default=bool, compare=False)  # whether the network scores pairs of entities
     input: ClassVar[str] = "gliner_relation_labels"
     hint: ClassVar[str] = (
         "Give it relations, as in nlp.add_pipe('gliner_relations', config={'relations': ['founded by']}), or set "
@@ -113,7 +119,12 @@ class Relations:
         return parse_relations(labels)
 
     def asks(self, doc: Doc, window: Span, labels: Sequence[RelationType]) -> list[Query]:
-        """One question: every head of the window with every relation it may have (GLiNER multi-task, 2.4.4)."""
+        """One question: every head of the window with every relation it may have (GLiNER multi-task, 2.4.4).
+
+        Of joint networks: all relations between all entities of the window.
+        """
+        if self.pairs():
+            return pair_asks(self.entities(doc), window, labels, self.beside)
         heads: dict[str, set[str]] = {}
         for entity in self.entities(doc):
             text = head_text(entity)
@@ -145,6 +156,10 @@ class Relations:
         """Write the relations."""
         types = {relation.name: relation for relation in labels}
         entities = self.entities(doc) if spans else []
+        if self.pairs():
+            found_pairs = pair_relations(spans, entities, types)
+            others = [relation for relation in found_pairs if head_text(relation.head) != head_text(relation.tail)]
+            return write_relations(doc, self.spans_key, _each_once(others, types))
         mentions: dict[str, list[Span]] = {}
         entities_at: dict[Place, list[Span]] = {}
         for entity in entities:
@@ -216,6 +231,8 @@ class Relations:
         if relations is None:
             return None
         symmetric = {label.name for label in labels if label.symmetric}
+        if self.pairs():
+            return gold_pairs(example, relations, symmetric)
         found: dict[ScoredSpan, None] = {}
         for relation in relations:
             ends = aligned_span(example, relation.head), aligned_span(example, relation.tail)
@@ -249,11 +266,6 @@ def relation_label(relation: str, head: str) -> str:
 def head_text(span: Span) -> str:
     """The words of an entity, whatever white space stands between them."""
     return " ".join(span.text.split())
-
-
-def allowed(entities: Iterable[Span], labels: Collection[str]) -> list[Span]:
-    """The entities with one of these labels; all of them where there are no labels."""
-    return [entity for entity in entities if not labels or entity.label_ in labels]
 
 
 def nearest(tail: Span, mentions: Iterable[Span]) -> Span | None:

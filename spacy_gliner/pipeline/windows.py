@@ -71,6 +71,17 @@ def word_tokens(doc: Doc) -> list[int]:
     return [token.i for token in doc if not token.is_space]
 
 
+def in_tokens(span: ScoredSpan, words: Sequence[int]) -> ScoredSpan:
+    """A span of words, as one of tokens; the inverse of `in_words`."""
+    head = None if span.head is None else (words[span.head[0]], words[span.head[1] - 1] + 1)
+    return span._replace(start=words[span.start], end=words[span.end - 1] + 1, head=head)
+
+
+def in_words(place: tuple[int, int], words: Sequence[int]) -> tuple[int, int]:
+    """Tokens `[start, end)` as words; empty where there is only white space."""
+    return bisect_left(words, place[0]), bisect_left(words, place[1])
+
+
 class Range(NamedTuple):
     """Words `[start, end)` of a Doc that a network sees at once."""
 
@@ -119,25 +130,27 @@ def merge(found: Sequence[Finding]) -> list[ScoredSpan]:
     """What overlapping ranges of one Doc found, in words of the Doc: every span once, with its best score.
 
     A span that touches the border of its range, where the text goes on, may be the visible half of a longer one. If
-    another range that was asked for its label sees it with words on both sides, only that one counts.
+    another range that was asked for its label sees it with words on both sides, only that one counts. So it is not with
+    relations between given spans.
     """
     text = Range(0, max((finding.place.end for finding in found), default=0))
     longest = max((finding.place.end - finding.place.start for finding in found), default=0)
     ranges: dict[str, list[Range]] = {}
-    best: dict[tuple[int, int, str], float] = {}
+    best: dict[ScoredSpan, float] = {}
     for place, _, spans in found:
-        for start, end, label, score in spans:
-            span = Range(start + place.start, end + place.start)
-            if not _sees_around(place, span, text):
+        for scored in spans:
+            moved, label = scored.moved(place.start), scored.label
+            span = Range(moved.start, moved.end)
+            if moved.head is None and not _sees_around(place, span, text):
                 if label not in ranges:
                     ranges[label] = sorted({finding.place for finding in found if label in finding.labels})
                 first = bisect_left(ranges[label], Range(span.start - longest, 0))
                 last = bisect_left(ranges[label], Range(span.start + 1, 0))
                 if any(_sees_around(other, span, text) for other in ranges[label][first:last]):
                     continue
-            key = (span.start, span.end, label)
-            best[key] = max(score, best.get(key, 0.0))
-    return [ScoredSpan(*key, score) for key, score in best.items()]
+            key = moved._replace(score=0.0)
+            best[key] = max(moved.score, best.get(key, 0.0))
+    return [key._replace(score=score) for key, score in best.items()]
 
 
 def _sees_around(place: Range, span: Range, text: Range) -> bool:

@@ -308,7 +308,7 @@ def test_what_is_wrong_with_a_folder_is_said(tiny_checkpoint, tmp_path, harm, er
     "values, what",
     [
         ({"labels_decoder": "gpt2"}, "a generative label decoder"),
-        ({"relations_layer": "none"}, "a joint entity-and-relation network"),
+        ({"relations_layer": "dot", "triples_layer": "TransE"}, "triples_layer"),
         ({"represent_spans": True}, "a span head on top of a token head"),
         ({"span_encoder_config": {"model_type": "rnn"}}, "a context encoder before the span head"),
         ({"precomputed_prompts_mode": True}, "precomputed prompts"),

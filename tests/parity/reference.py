@@ -1,7 +1,7 @@
 """Tiny random networks of the reference library, and the assertions that ours give the same."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +140,59 @@ def assert_entities_equal(
     ]
     ours, scores = (np.array([e[3] for entities in side for e in entities]) for side in (found, expected))
     np.testing.assert_allclose(ours, scores, atol=SCORE_TOLERANCE, rtol=0)
+
+
+def assert_relations_equal(
+    checkpoint: Checkpoint,
+    asked: list[Asked],
+    relations: list[str],
+    theirs: list[list[dict]],
+    *,
+    threshold: float,
+    flat_ner: bool,
+    multi_label: bool,
+    relation_threshold: float | None = None,
+) -> None:
+    """That we find the same relations between the entities that are found, with the same scores.
+
+    The reference finds some twice, and some of an entity with itself: those are no relations.
+
+    asked: For entities, with the relations read beside.
+    theirs: What the reference returned for every text, blank ones included.
+    """
+    found: list[dict[tuple, float]] = [{} for _ in theirs]
+    queries = [each.query for each in asked]
+    with torch.inference_mode():
+        of_entities = candidates(
+            checkpoint.network(numbers(queries, checkpoint.tokenizer)), queries, threshold=threshold
+        )
+        pairs = [
+            replace(
+                query,
+                labels=tuple(relations),
+                prompts=(),
+                beside=query.label_prompts,
+                spans=tuple(sorted({(span.start, span.end) for span in spans})),
+            )
+            for query, spans in zip(queries, of_entities, strict=True)
+        ]
+        logits = checkpoint.network(numbers(pairs, checkpoint.tokenizer))
+    limit = threshold if relation_threshold is None else relation_threshold
+    for each, entities, spans in zip(asked, of_entities, candidates(logits, pairs, threshold=limit), strict=True):
+        kept = {span[:2] for span in drop_overlaps(entities, nested=not flat_ner, multi_label=multi_label)}
+        for span in spans:
+            if span.head in kept and span[:2] in kept:
+                ends = [(each.places[start][0], each.places[end - 1][1]) for start, end in (span.head, span[:2])]
+                found[each.row][ends[0], span.label, ends[1]] = span.score
+    expected: list[dict[tuple, float]] = [{} for _ in theirs]
+    for of_text, relations_of_text in zip(expected, theirs, strict=True):
+        for relation in relations_of_text:
+            head, tail = ((relation[side]["start"], relation[side]["end"]) for side in ("head", "tail"))
+            if head != tail:
+                of_text[head, relation["relation"], tail] = relation["score"]
+    assert [set(of_text) for of_text in found] == [set(of_text) for of_text in expected]
+    for ours, of_text in zip(found, expected, strict=True):
+        np.testing.assert_allclose([ours[key] for key in of_text], list(of_text.values()), atol=SCORE_TOLERANCE, rtol=0)
 
 
 def _entity(span: ScoredSpan, places: list[tuple[int, int]]) -> tuple[int, int, str, float]:

@@ -6,6 +6,7 @@ a `checkpoint/`, `expected.json` (texts, cases with labels, thresholds and entit
 
 import json
 import os
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -15,16 +16,17 @@ import spacy
 import torch
 
 from spacy_gliner.losses import focal_loss
-from spacy_gliner.ml.checkpoints import HEADS, Checkpoint, read_checkpoint
+from spacy_gliner.ml.checkpoint_configs import HEADS
+from spacy_gliner.ml.checkpoints import Checkpoint, read_checkpoint
 from spacy_gliner.pipeline.words import WORD
 from spacy_gliner.targets import make_targets
 from spacy_gliner.types import Lesson, Query, ScoredSpan
 
 from ..tiny import numbers
-from .reference import Asked, ask, assert_entities_equal, assert_logits_equal
+from .reference import Asked, ask, assert_entities_equal, assert_logits_equal, assert_relations_equal
 
 FOLDER = os.environ.get("SPACY_GLINER_PARITY")
-OTHER_KINDS = ("labels_decoder", "relations_layer", "represent_spans", "span_encoder_config")
+OTHER_KINDS = ("labels_decoder", "triples_layer", "represent_spans", "span_encoder_config")
 LOSS_SETTINGS = {"alpha", "gamma", "label_smoothing"}
 
 pytestmark = pytest.mark.skipif(not FOLDER, reason="SPACY_GLINER_PARITY names no folder")
@@ -76,7 +78,16 @@ def asked(folder: Path, case: dict) -> list[Asked]:
         assert case["words"] == "spacy.blank('en')"
         nlp = spacy.blank("en")
         words = [[token.text for token in nlp(text) if not token.is_space] for text in texts]
-    return ask(texts, case["labels"], words, checkpoint_of(folder).network.config.max_words)
+    found = ask(texts, case["labels"], words, checkpoint_of(folder).network.config.max_words)
+    beside = tuple(relations(folder, case))
+    return [replace(each, query=replace(each.query, beside=beside)) for each in found]
+
+
+def relations(folder: Path, case: dict) -> list[str]:
+    """The relations that a joint network was asked for; none of others."""
+    if not checkpoint_of(folder).network.config.links:
+        return []
+    return case.get("relations", expected(folder)["relations"])
 
 
 @cache
@@ -114,6 +125,19 @@ def test_saved_entities_are_equal(folder, case):
     assert_entities_equal(checkpoint_of(folder), asked(folder, case), case["outputs"]["entities"], **mode)
 
 
+def relation_cases() -> list:
+    found = [(folder, case) for folder in fixtures(True) for case in cases(folder) if relations(folder, case)]
+    return [pytest.param(folder, case, id=f"{folder.name}-{case['name']}") for folder, case in found]
+
+
+@pytest.mark.parametrize("folder, case", relation_cases())
+def test_saved_relations_are_equal(folder, case):
+    settings = ("threshold", "flat_ner", "multi_label", "relation_threshold")
+    mode = {name: case[name] for name in settings if name in case}
+    theirs = case["outputs"]["relations"]
+    assert_relations_equal(checkpoint_of(folder), asked(folder, case), relations(folder, case), theirs, **mode)
+
+
 def task_cases() -> list:
     """Texts that begin with the prompt of a task, and a line break."""
     found = [(folder, case) for folder in fixtures(True) for case in cases(folder) if case["name"].startswith("task_")]
@@ -139,7 +163,7 @@ def test_the_prompt_of_a_task_is_an_instruction_that_changes_no_score_of_the_tex
     [
         pytest.param(folder, saved, id="-".join([folder.name, *saved["settings"]]))
         for folder in fixtures(True)
-        if not padding_counts(folder)
+        if not padding_counts(folder) and not relations(folder, {})  # of a joint network, a sum of several losses
         for saved in expected(folder)["losses"]
         if "loss" in saved and set(saved["settings"]) <= LOSS_SETTINGS and not takes_smoothing_for_margin(folder, saved)
     ],

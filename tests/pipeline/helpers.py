@@ -73,7 +73,7 @@ def stub_network(nlp: Language, find: Finder, *, width: int = 12, name: str = "g
         blocks = []
         for query in queries:
             block = torch.full((len(query.words), width, len(query.labels)), -12.0)
-            for start, end, label, score in find(query):
+            for start, end, label, score, *_ in find(query):
                 block[start, end - start - 1, query.labels.index(label)] = math.log(score / (1 - score))
             blocks.append(block.reshape(-1))
         lengths = [len(query.words) for query in queries], [len(query.labels) for query in queries]

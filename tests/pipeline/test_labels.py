@@ -130,7 +130,7 @@ def test_an_odd_label_does_not_shift_the_others(make_nlp, any_checkpoint, odd, p
     by_span = {span[:3]: span[3] for span in scored(doc)}
     assert {label for _, _, label in by_span} <= set(labels)
     assert {"person", "city"} <= {label for _, _, label in by_span}
-    asked = {(start, end, names[label]): score for start, end, label, score in expected}
+    asked = {(start, end, names[label]): score for start, end, label, score, _ in expected}
     assert all(asked[key] == pytest.approx(score, abs=1e-5) for key, score in by_span.items())
 
 

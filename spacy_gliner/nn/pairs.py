@@ -1,0 +1,153 @@
+"""Relations between given spans, scored pair by pair, as joint entity-and-relation networks do.
+
+Knows vectors of spans and of labels; not where they come from.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from ..types import PairLogits
+from .layers import Perceptron
+
+PAIRS = 4096
+ATTENTION_HEADS = 8
+
+
+class PairHead(nn.Module):
+    """`logit = project_pair([head; tail]) · label`, the label's vector as it is; and which pairs are related at all.
+
+    links: How the latter is scored, one of `LINKS`; or "none" where all pairs are as likely.
+    """
+
+    def __init__(self, *, width: int, dropout: float, links: str) -> None:
+        super().__init__()
+        self.project_pair = Perceptron(2 * width, 4 * width, width, dropout)
+        self.links = LINKS[links](width) if links != "none" else None
+
+    def forward(self, spans: Tensor, span_lengths: list[int], labels: Tensor, label_lengths: list[int]) -> PairLogits:
+        """Spans (N, D) and labels (C, D) of all queries -> PairLogits."""
+        by_head, by_tail = self.project_pair.first.weight.chunk(2, dim=1)
+        heads, tails = spans @ by_head.T, spans @ by_tail.T + self.project_pair.first.bias
+        of_spans = (rows.split(span_lengths) for rows in (spans, heads, tails))
+        of_queries = zip(*of_spans, labels.split(label_lengths), strict=True)
+        blocks = [self._score(*of_query).reshape(-1) for of_query in of_queries]
+        scores = torch.cat([spans.new_zeros(0), *blocks])
+        return PairLogits(scores, span_lengths, label_lengths, linked=self.links is not None)
+
+    def _score(self, spans: Tensor, heads: Tensor, tails: Tensor, labels: Tensor) -> Tensor:
+        """spans (N, D), heads (N, H), tails (N, H), labels (C, D) -> (N, N, C + 1)."""
+        n_spans = len(spans)
+        if not n_spans:
+            return spans.new_zeros(0, 0, len(labels) + 1)
+        some = max(1, PAIRS // n_spans)
+        blocks = [self.project_pair.products(few[:, None] + tails, labels) for few in heads.split(some)]
+        linked = spans.new_zeros(n_spans, n_spans) if self.links is None else self.links(spans)
+        return torch.cat([torch.cat(blocks), linked[:, :, None]], dim=2)
+
+
+class Dot(nn.Module):
+    """`spans · spans` ("dot")."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+
+    def forward(self, spans: Tensor) -> Tensor:
+        """(N, D) -> (N, N)."""
+        return spans @ spans.T
+
+
+class Concatenation(nn.Module):
+    """A perceptron of `[head; tail]` ("mlp")."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(nn.Linear(2 * width, width), nn.ReLU(), nn.Linear(width, 1))
+
+    def forward(self, spans: Tensor) -> Tensor:
+        """(N, D) -> (N, N)."""
+        heads = spans[:, None].expand(-1, len(spans), -1)
+        scores: Tensor = self.mlp(torch.cat([heads, heads.transpose(0, 1)], dim=2))[:, :, 0]
+        return scores
+
+
+class Bilinear(nn.Module):
+    """`proj(spans) · proj(spans)` ("bilinear")."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, spans: Tensor) -> Tensor:
+        """(N, D) -> (N, N)."""
+        projected = self.proj(spans)
+        scores: Tensor = projected @ projected.T
+        return scores
+
+
+class Attention(nn.Module):
+    """How much spans attend to each other, the mean over the heads of the attention ("attention")."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.attn = nn.MultiheadAttention(width, ATTENTION_HEADS, batch_first=True)
+
+    def forward(self, spans: Tensor) -> Tensor:
+        """(N, D) -> (N, N)."""
+        probs: Tensor = self.attn(spans[None], spans[None], spans[None])[1][0]
+        return probs.logit(eps=1e-6)
+
+
+class AttentionNetwork(nn.Module):
+    """What spans read by attention, projected, `z · z` ("gat")."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.attn = nn.MultiheadAttention(width, ATTENTION_HEADS, batch_first=True)
+        self.linear = nn.Linear(width, width)
+
+    def forward(self, spans: Tensor) -> Tensor:
+        """(N, D) -> (N, N)."""
+        projected = self.linear(self.attn(spans[None], spans[None], spans[None], need_weights=False)[0][0])
+        scores: Tensor = projected @ projected.T
+        return scores
+
+
+class _Convolution(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, width)
+
+    def forward(self, spans: Tensor) -> Tensor:
+        """One step over the graph whose edges are `sigmoid(spans · spans)`, loops included."""
+        edges = (spans @ spans.T).sigmoid() + torch.eye(len(spans), device=spans.device)
+        root = edges.sum(dim=1).clamp(min=1e-6).rsqrt()
+        read: Tensor = self.linear(root[:, None] * edges * root @ spans).relu()
+        return read
+
+
+class GraphConvolution(nn.Module):
+    """What spans read over a graph of themselves, projected, `z · z` ("gcn")."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.gcn = _Convolution(width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, spans: Tensor) -> Tensor:
+        """(N, D) -> (N, N)."""
+        projected = self.proj(self.gcn(spans))
+        scores: Tensor = projected @ projected.T
+        return scores
+
+
+LINKS: dict[str, Callable[[int], nn.Module]] = {
+    "dot": Dot,
+    "mlp": Concatenation,
+    "bilinear": Bilinear,
+    "attention": Attention,
+    "attn": Attention,
+    "gcn": GraphConvolution,
+    "gat": AttentionNetwork,
+}
