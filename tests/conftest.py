@@ -45,9 +45,17 @@ def tiny_bi_checkpoint(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(params=["tiny_checkpoint", "tiny_span_checkpoint", "tiny_bi_checkpoint"])
+@pytest.fixture(scope="session")
+def tiny_joint_checkpoint(tmp_path_factory) -> Path:
+    """The folder of a checkpoint that knows relations between given spans too, with a token head on a BERT."""
+    folder = tmp_path_factory.mktemp("checkpoints") / "joint"
+    write_checkpoint(tiny_network_checkpoint(seed=6, links="bilinear"), folder)
+    return folder
+
+
+@pytest.fixture(params=["tiny_checkpoint", "tiny_span_checkpoint", "tiny_bi_checkpoint", "tiny_joint_checkpoint"])
 def any_checkpoint(request) -> Path:
-    """The folder of each of the three checkpoints."""
+    """The folder of each of the four checkpoints."""
     return request.getfixturevalue(request.param)
 
 

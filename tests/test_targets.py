@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from spacy_gliner.decoding import candidates, drop_overlaps, valid_spans
 from spacy_gliner.targets import IGNORE, make_targets
-from spacy_gliner.types import Lesson, Query, ScoredSpan, SpanLogits, TokenLogits
+from spacy_gliner.types import Lesson, PairLogits, Query, ScoredSpan, SpanLogits, TokenLogits
 
 LABELS = ("person", "company", "city")
 WIDTH = 4
@@ -138,3 +138,45 @@ def test_nothing_is_learned_of_missing_words_but_what_is_gold():
     assert tokens[2, 0].tolist() == [IGNORE, 1, 1]
     (spans,) = span_logits([query], 2).per_query(make_targets(span_logits([query], 2), [lesson]))
     assert spans[:, :, 0].tolist() == [[IGNORE, IGNORE], [0, 1], [IGNORE, IGNORE], [0, IGNORE]]
+
+
+@st.composite
+def pairs_with_gold(draw):
+    """Queries with spans of their words, and some relations between different ones."""
+    asked, gold = [], []
+    for _ in range(draw(st.integers(1, 3))):
+        n_words = draw(st.integers(0, 6))
+        spans, labels = draw(pairs(n_words)), draw(st.lists(st.sampled_from(LABELS), unique=True))
+        asked.append(Query(("word",) * n_words, tuple(labels), spans=tuple(spans)))
+        facts = [
+            ScoredSpan(*tail, label, 1.0, head) for label in labels for head in spans for tail in spans if head != tail
+        ]
+        gold.append(draw(st.lists(st.sampled_from(facts), unique=True, max_size=5)) if facts else [])
+    return asked, gold
+
+
+def pair_logits(asked, linked):
+    spans, labels = [len(query.spans) for query in asked], [len(query.labels) for query in asked]
+    sizes = [n * n * (c + 1) for n, c in zip(spans, labels, strict=True)]
+    return PairLogits(torch.zeros(sum(sizes)), spans, labels, linked)
+
+
+@given(pairs_with_gold(), st.booleans())
+def test_decoding_inverts_the_targets_of_pairs(case, linked):
+    asked, gold = case
+    logits = pair_logits(asked, linked)
+    found = candidates(certain(logits, make_targets(logits, lessons(asked, gold))), asked)
+    assert list(map(set, found)) == list(map(set, gold))
+
+
+def test_which_pairs_are_related_is_learned_of_relations_that_are_not_asked_too():
+    asked = [Query(("a", "b", "c"), ("met",), spans=((0, 1), (1, 2), (2, 3)))]
+    gold = [[ScoredSpan(1, 2, "left", 1.0, (0, 1)), ScoredSpan(2, 3, "met", 1.0, (0, 1))]]
+    logits = pair_logits(asked, True)
+    (block,) = logits.per_query(make_targets(logits, [Lesson(asked[0], gold[0], (2,))]))
+    ignored, nothing = [IGNORE, IGNORE], [0.0, 0.0]
+    assert block.tolist() == [
+        [ignored, [0.0, 1.0], [1.0, 1.0]],
+        [nothing, ignored, ignored],
+        [ignored, ignored, ignored],
+    ]

@@ -116,6 +116,8 @@ def tiny_network_checkpoint(backbone: dict | None = None, *, seed: int = 5, **se
     apart = settings.get("label_backbone") is not None
     settings = {"lstm_layers": 0, **settings} if apart else settings
     tokenizer = PieceTokenizer(tiny_tokenizer(), label_tokenizer=tiny_tokenizer() if apart else None)
+    if settings.get("links"):
+        tokenizer = PieceTokenizer(tiny_tokenizer(), relation_marker="<<REL>>")
     backbone = {**(backbone or tiny_bert()), "vocab_size": len(tokenizer)}
     config = NetworkConfig(backbone, **{"head": "token", "width": 24, "max_width": 5, **settings})
     with torch.random.fork_rng(devices=[]):

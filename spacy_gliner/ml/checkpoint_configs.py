@@ -16,6 +16,7 @@ from ..types import Pooling
 from .weights import their_name
 
 CONFIG_FILE = "gliner_config.json"
+RELATION_MARKER = "<<REL>>"
 TEXT_WEIGHTS, LABEL_WEIGHTS = "encoder.transformer.backbone.", "encoder.labels.transformer.backbone."
 HEADS: dict[str, HeadName] = {"token_level" if head == "token" else head: head for head in get_args(HeadName)}
 

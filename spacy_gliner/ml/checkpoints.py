@@ -16,7 +16,7 @@ from ..nn.encoders import BiEncoder
 from ..nn.network import Network
 from ..nn.spans import SPANS
 from ..nn.transformer import Transformer
-from .checkpoint_configs import CONFIG_FILE, HEADS, network_config, read_config, their_config
+from .checkpoint_configs import CONFIG_FILE, HEADS, RELATION_MARKER, network_config, read_config, their_config
 from .folders import whole_or_nothing
 from .weights import (
     UNUSED_IN_BI_ENCODERS,
@@ -62,7 +62,7 @@ def read_checkpoint(folder: Path, **hub: Any) -> Checkpoint:
         values.get("ent_token") or "<<ENT>>",
         values.get("sep_token") or "<<SEP>>",
         label_tokenizer=_read_tokenizer(folder / LABEL_TOKENIZER, values["labels_encoder"], hub) if apart else None,
-        relation_marker=(values.get("rel_token") or "<<REL>>") if config.links else None,
+        relation_marker=(values.get("rel_token") or RELATION_MARKER) if config.links else None,
         n_ids=rows if apart else None,
         n_label_ids=config.label_backbone["vocab_size"] if config.label_backbone else None,
     )

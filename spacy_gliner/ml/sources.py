@@ -15,7 +15,7 @@ from ..nn.network import HeadName, NetworkConfig, build_network
 from ..nn.transformer import Transformer
 from ..types import SpanScore
 from . import checkpoints
-from .checkpoint_configs import CONFIG_FILE
+from .checkpoint_configs import CONFIG_FILE, RELATION_MARKER
 
 # How configurations of Hugging Face encoders call their dropout.
 DROPOUT_SETTINGS = {
@@ -135,6 +135,8 @@ class NewNetwork:
         None for labels that stand in the text.
     fusion: How words and labels of a bi-encoder then read each other ("l2l-l2t-t2t"), which makes a poly-encoder.
     fusion_layers: How often.
+    links: "none" or one of `nn.pairs.LINKS` for a joint network, which scores relations between given spans too; "" for
+        one that only knows spans.
     """
 
     backbone: str
@@ -150,6 +152,7 @@ class NewNetwork:
     label_backbone: str | None = None
     fusion: str = ""
     fusion_layers: int = 1
+    links: str = ""
 
     def identity(self) -> Hashable:
         """None: new heads are random."""
@@ -158,13 +161,17 @@ class NewNetwork:
     def __call__(self) -> checkpoints.Checkpoint:
         """Load the backbones and put new heads on them. Embeddings of the markers are new as well."""
         text, tokenizer = self._pretrained(self.backbone)
+        if self.links:
+            markers = (tokenizer.label_marker, tokenizer.separator)
+            tokenizer = PieceTokenizer(tokenizer.tokenizer, *markers, relation_marker=RELATION_MARKER)
+            text.resize_token_embeddings(len(tokenizer))
         config: dict[str, Any] = {"backbone": self._config(self.backbone, text), "lstm_layers": self.lstm_layers}
         of_labels = None
         if self.label_backbone is not None:
             of_labels, label_tokenizer = self._pretrained(self.label_backbone, of_labels=True)
             config |= {"label_backbone": self._config(self.label_backbone, of_labels), "lstm_layers": 0}
             tokenizer = PieceTokenizer(tokenizer.tokenizer, label_tokenizer=label_tokenizer.tokenizer)
-        for key in ("head", "max_width", "dropout", "span_score", "fusion", "fusion_layers"):
+        for key in ("head", "max_width", "dropout", "span_score", "fusion", "fusion_layers", "links"):
             config[key] = getattr(self, key)
         network = build_network(NetworkConfig(width=self.width or text.config.hidden_size, **config))
         load_backbone(network.encoder.transformer, text)

@@ -142,7 +142,7 @@ class Relations:
             for relation in labels
             if not relation.head or types.intersection(relation.head)
         }
-        return [Query((), tuple(asked), tuple(asked.values()), INSTRUCTION)] if asked else []
+        return [Query((), tuple(asked), tuple(asked.values()), INSTRUCTION, beside=self.beside)] if asked else []
 
     def name_of(self, label: str) -> str:
         """The name of the relation."""
