@@ -202,6 +202,36 @@ def collate(queries: Sequence[Query], tokenizer: PieceTokenizer, *, max_word_pie
     )
 
 
+def collate_vectors(queries: Sequence[Query], vectors: Sequence[torch.Tensor]) -> Batch:
+    """As `collate`, for networks that read labels apart and are given the vectors of words.
+
+    vectors: Of all tokens (T, E) of each text that the queries' words come from.
+    Raises ValueError for an instruction, of which there are no vectors.
+    """
+    if any(query.instruction for query in queries):
+        raise ValueError(
+            "A network that gets the vectors of words from another component can't read questions, relations or "
+            "prompts before the text. It finds entities (gliner_ner); give other components a network of their own."
+        )
+    apart = distinct_prompts(queries)
+    none = torch.zeros(0, dtype=torch.long)
+    words = [vectors[query.origin.text][list(query.origin.tokens)] for query in queries if query.origin is not None]
+    return Batch(
+        piece_ids=none,
+        piece_lengths=[],
+        word_starts=none,
+        word_sizes=none,
+        word_lengths=[len(query.words) for query in queries],
+        instruction_lengths=[0] * len(queries),
+        label_marks=torch.tensor(
+            [apart[label] for query in queries for label in query.label_prompts], dtype=torch.long
+        ),
+        label_lengths=[len(query.labels) for query in queries],
+        prompts_apart=list(apart),
+        vectors=torch.cat(words) if words else None,
+    )
+
+
 def _given_spans(queries: Sequence[Query]) -> GivenSpans | None:
     if all(query.spans is None for query in queries):
         return None

@@ -6,7 +6,7 @@ batch, P pieces, W words, C labels (each summed over the queries), K span width,
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 import torch
@@ -14,6 +14,13 @@ from torch import Tensor
 
 SpanScore = Literal["minimum", "mean"]
 Pooling = Literal["first", "last", "mean", "max"]
+
+
+class Origin(NamedTuple):
+    """One of the texts that a caller asks about, and which of its tokens the words of a query are."""
+
+    text: int
+    tokens: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +34,7 @@ class Query:
     spans: Spans `[start, end)` of words; then labels are relations, and scored for every ordered pair of these. None
         where labels are those of spans. Only for networks that know both.
     beside: What such a network reads for labels of the other kind, which are not scored.
+    origin: Where the words come from, for networks that are given their vectors.
     """
 
     words: tuple[str, ...]
@@ -35,6 +43,7 @@ class Query:
     instruction: tuple[str, ...] = ()
     spans: tuple[tuple[int, int], ...] | None = None
     beside: tuple[str, ...] = ()
+    origin: Origin | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.prompts and len(self.prompts) != len(self.labels):
@@ -114,6 +123,7 @@ class Batch:
     prompts_apart: What is read for the distinct labels that are read apart; None where labels stand in the text.
     labels_apart: Their pieces, or what `Network.read_labels` gave for them.
     spans: Those between which labels are relations; None where labels are of spans.
+    vectors (W, E): Of words, where another component gives them; then there are no pieces.
     """
 
     piece_ids: Tensor
@@ -127,6 +137,7 @@ class Batch:
     prompts_apart: list[str] | None = None
     labels_apart: Pieces | Tensor | None = None
     spans: GivenSpans | None = None
+    vectors: Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch with its tensors on `device`."""
@@ -137,6 +148,7 @@ class Batch:
             apart = apart.to(device)
         if self.piece_ids.device == device:
             return replace(self, labels_apart=apart)
+        vectors = None if self.vectors is None else self.vectors.to(device)
         return replace(
             self,
             piece_ids=self.piece_ids.to(device),
@@ -145,6 +157,7 @@ class Batch:
             label_marks=self.label_marks.to(device),
             labels_apart=apart,
             spans=None if self.spans is None else replace(self.spans, rows=self.spans.rows.to(device)),
+            vectors=vectors,
         )
 
 

@@ -4,14 +4,16 @@ from collections.abc import Callable
 from typing import Any
 
 from thinc.api import Model, Shim
+from torch import Tensor
 
 from ..types import Logits, Query
 from .borrowing import BorrowingShim, Find
+from .listening import Heard, Tok2Vec, gradients_of, initialize, tok2vec_of, with_gradient
 from .parameters import Freeze
 from .shim import GlinerShim
-from .sources import FromComponent, Source
+from .sources import FromComponent, NewNetwork, Source
 
-GlinerModel = Model[list[Query], Logits]
+GlinerModel = Model[Any, Logits]  # of queries; where it listens to another component, of `Heard`
 
 
 def build_gliner(source: Source, freeze: Freeze = "nothing", mixed_precision: bool = False) -> GlinerModel:
@@ -32,6 +34,28 @@ def build_gliner(source: Source, freeze: Freeze = "nothing", mixed_precision: bo
     return Model("gliner", forward, init=init, shims=[shim])
 
 
+def build_listening_gliner(
+    tok2vec: Tok2Vec, source: NewNetwork, freeze: Freeze = "nothing", mixed_precision: bool = False
+) -> GlinerModel:
+    """A network for the vectors that another component has of words: `spacy_gliner.ListeningGLiNER.v1`.
+
+    Only labels and the head are its own, so that a pipeline that has a transformer finds entities at little cost. It
+    has to be trained.
+
+    tok2vec: Gives the vectors of the tokens of Docs: a listener of spacy-transformers or of spaCy.
+    source: A `NewNetwork.v1` without a backbone.
+    freeze, mixed_precision: As of `build_gliner`, for what is its own.
+    Raises ValueError for another source.
+    """
+    if not isinstance(source, NewNetwork) or source.backbone is not None or source.label_backbone is None:
+        raise ValueError(
+            "spacy_gliner.ListeningGLiNER.v1 needs a source of the kind spacy_gliner.NewNetwork.v1, with backbone = "
+            "null (another component reads the words) and a label_backbone (labels are read apart)."
+        )
+    shim = GlinerShim(source, freeze=freeze, mixed_precision=mixed_precision)
+    return Model("gliner_listening", forward, init=init, layers=[tok2vec], shims=[shim])
+
+
 def connect(model: GlinerModel, find: Find) -> None:
     """Tell a model that borrows its network how to find another component. Others need nothing."""
     shim = model.shims[0] if model.shims else None
@@ -39,21 +63,32 @@ def connect(model: GlinerModel, find: Find) -> None:
         shim.connect(find)
 
 
-def forward(model: GlinerModel, queries: list[Query], is_train: bool) -> tuple[Logits, Callable[[Logits], list[Query]]]:
-    """Queries -> Logits, with a callback that takes their gradient, as Logits."""
+def forward(
+    model: GlinerModel, inputs: list[Query] | Heard, is_train: bool
+) -> tuple[Logits, Callable[[Logits], list[Tensor]]]:
+    """Queries -> Logits, with a callback that takes their gradient, as Logits, and returns that of given vectors."""
     shim = shim_of(model)
-    logits, backprop_scores = shim(shim.collate(queries, is_train), is_train)
+    queries, vectors = inputs if isinstance(inputs, Heard) else (inputs, None)
+    if vectors is not None and is_train:
+        vectors = with_gradient(vectors)
+    logits, backprop_scores = shim(shim.collate(queries, is_train, vectors), is_train)
 
-    def backprop(d_logits: Logits) -> list[Query]:
+    def backprop(d_logits: Logits) -> list[Tensor]:
         backprop_scores(d_logits.scores)
-        return []
+        return gradients_of(vectors or [])
 
     return logits, backprop
 
 
 def init(model: GlinerModel, X: Any = None, Y: Any = None) -> None:
-    """Ask the source, whatever was there before. A network that is borrowed is left to its owner."""
+    """Ask the source, whatever was there before. A network that is borrowed is left to its owner.
+
+    X: Docs, for a layer that gives vectors of words and has to be initialized.
+    """
     shim = owned_shim(model)
+    tok2vec = tok2vec_of(model)
+    if shim is not None and tok2vec is not None:
+        shim.vector_width = initialize(tok2vec, X)
     if shim is not None:
         shim.load()
 

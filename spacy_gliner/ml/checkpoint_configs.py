@@ -150,6 +150,11 @@ def _fetch_config(
 def their_config(network: Network, tokenizer: PieceTokenizer) -> dict[str, Any]:
     """The configuration with which a network is published; the inverse of `network_config`."""
     config, of_labels = network.config, network.config.label_backbone
+    if config.backbone is None:
+        raise ValueError(
+            "This network gets the vectors of words from another component, so that it is no checkpoint by itself. "
+            "Save the pipeline instead (nlp.to_disk)."
+        )
     apart: dict[str, Any] = {}
     joint: dict[str, Any] = {}
     if config.links:

@@ -56,7 +56,7 @@ def read_checkpoint(folder: Path, **hub: Any) -> Checkpoint:
     spans = "head.markers." if head == "token" else "head.spans." if head in SPANS else "head."
     state = {name: tensor for name, tensor in read_weights(folder, spans).items() if not name.startswith(unused)}
     config = network_config(values, state, folder, hub)
-    rows = config.backbone["vocab_size"]
+    rows = (config.backbone or {})["vocab_size"]
     tokenizer = PieceTokenizer(
         _read_tokenizer(folder, str(values.get("model_name")), hub),
         values.get("ent_token") or "<<ENT>>",
@@ -115,7 +115,8 @@ def read_tokenizer(name: str, hub: dict[str, Any]) -> Any:
 
 def _write_tokenizers(checkpoint: Checkpoint, folder: Path) -> None:
     network, of_labels = checkpoint.network, checkpoint.tokenizer.label_tokenizer
-    _write_tokenizer(checkpoint.tokenizer.tokenizer, network.encoder.transformer, folder)
+    if network.encoder.transformer is not None:
+        _write_tokenizer(checkpoint.tokenizer.tokenizer, network.encoder.transformer, folder)
     if of_labels is not None and isinstance(network.encoder, BiEncoder):
         _write_tokenizer(of_labels, network.encoder.labels.transformer, folder / LABEL_TOKENIZER)
 

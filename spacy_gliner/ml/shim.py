@@ -18,7 +18,7 @@ from safetensors.torch import load, save
 from thinc.api import Optimizer, Shim, get_torch_default_device
 from torch import Tensor
 
-from ..batching import PieceTokenizer, collate
+from ..batching import PieceTokenizer, collate, collate_vectors
 from ..nn.encoders import BiEncoder
 from ..nn.network import Network, NetworkConfig
 from ..types import Batch, Logits, Query
@@ -26,7 +26,7 @@ from . import forking
 from .checkpoints import Checkpoint
 from .label_table import LabelTable, label_pieces
 from .parameters import Freeze, freeze_weights, parameter_groups
-from .sources import Source
+from .sources import NewNetwork, Source
 from .weights import network_weights, trained_network
 
 # Where the positions of a backbone set no limit, this does: attention takes memory with the square of the length.
@@ -61,6 +61,7 @@ class GlinerShim(Shim):
         self.device_name = device
         self.freeze = freeze
         self.mixed_precision = mixed_precision
+        self.vector_width = 0  # of vectors that another component gives
         self._tokenizer: PieceTokenizer | None = None
         self._owned = False
         forking.watch(self)
@@ -92,15 +93,27 @@ class GlinerShim(Shim):
         with _lock:
             return _label_tables.setdefault(self.network, LabelTable())
 
-    def collate(self, queries: Sequence[Query], is_train: bool) -> Batch:
-        """The queries as a Batch; labels that are read apart as pieces for training, otherwise as vectors."""
-        batch = collate(queries, self.tokenizer, max_word_pieces=self.max_word_pieces)
+    def collate(self, queries: Sequence[Query], is_train: bool, vectors: Sequence[Tensor] | None = None) -> Batch:
+        """The queries as a Batch; labels that are read apart as pieces for training, otherwise as vectors.
+
+        vectors: Of the tokens of the texts that the queries are about, where another component gives them.
+        """
+        if vectors is not None:
+            batch = collate_vectors(queries, vectors)
+        else:
+            batch = collate(queries, self.tokenizer, max_word_pieces=self.max_word_pieces)
         labels = batch.prompts_apart
         if labels is None:
             return batch
         if is_train or not labels:
             return replace(batch, labels_apart=label_pieces(labels, self.network, self.tokenizer))
         return replace(batch, labels_apart=self.label_table.look_up(labels, self.network, self.tokenizer))
+
+    def word_sizes(self, words: Sequence[str]) -> list[int]:
+        """How many pieces of a pass each word takes; one, where another component reads them."""
+        if self.network.config.backbone is None:
+            return [1] * len(words)
+        return [min(len(pieces), self.max_word_pieces) for pieces in self.tokenizer.pieces(words)]
 
     @property
     def max_pieces(self) -> int:
@@ -130,7 +143,8 @@ class GlinerShim(Shim):
             device = self._wanted_device()
             network = _shared.get((identity, str(device)))
             if identity is None or network is None:
-                checkpoint = self.source()
+                source, width = self.source, self.vector_width
+                checkpoint = source.on_vectors(width) if isinstance(source, NewNetwork) and width else source()
                 network = checkpoint.network.to(device)
                 _tokenizers[network] = checkpoint.tokenizer
                 if identity is not None:
@@ -258,7 +272,7 @@ class GlinerShim(Shim):
         return Checkpoint(self.network, self.tokenizer)
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = ("source", "device_name", "freeze", "mixed_precision", "id", "cfg")
+        kept = ("source", "device_name", "freeze", "mixed_precision", "vector_width", "id", "cfg")
         return {name: getattr(self, name) for name in kept} | {"data": self.to_bytes()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

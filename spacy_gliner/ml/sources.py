@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..batching import PieceTokenizer
-from ..nn.encoders import BiEncoder
-from ..nn.network import HeadName, NetworkConfig, build_network
+from ..nn.encoders import BiEncoder, UniEncoder
+from ..nn.network import HeadName, Network, NetworkConfig, build_network
 from ..nn.transformer import Transformer
 from ..types import SpanScore
 from . import checkpoints
@@ -125,7 +125,7 @@ class NewNetwork:
     """A network with new heads around a pretrained backbone, to be trained: `spacy_gliner.NewNetwork.v1`.
 
     backbone: A folder or hub name of a Hugging Face encoder; or "embedded", or the folder of a GLiNER checkpoint, for
-        the encoder of that.
+        the encoder of that. None where another component gives the vectors of words.
     head: "token", "markerV0" or "marker".
     width: Width of word and label vectors; None for the backbone's.
     max_width: Words of the widest span (span heads).
@@ -139,7 +139,7 @@ class NewNetwork:
         one that only knows spans.
     """
 
-    backbone: str
+    backbone: str | None
     head: HeadName = "token"
     width: int | None = None
     max_width: int = 12
@@ -159,25 +159,52 @@ class NewNetwork:
         return None
 
     def __call__(self) -> checkpoints.Checkpoint:
-        """Load the backbones and put new heads on them. Embeddings of the markers are new as well."""
+        """Load the backbones and put new heads on them. Embeddings of the markers are new as well.
+
+        Raises ValueError where there is no backbone.
+        """
+        if self.backbone is None:
+            raise ValueError(
+                "A new network without a backbone needs the vectors of another component: train the pipeline, or "
+                "initialize it (nlp.initialize). In a model of the kind spacy_gliner.GLiNER.v1, name a backbone."
+            )
         text, tokenizer = self._pretrained(self.backbone)
         if self.links:
             markers = (tokenizer.label_marker, tokenizer.separator)
             tokenizer = PieceTokenizer(tokenizer.tokenizer, *markers, relation_marker=RELATION_MARKER)
             text.resize_token_embeddings(len(tokenizer))
-        config: dict[str, Any] = {"backbone": self._config(self.backbone, text), "lstm_layers": self.lstm_layers}
-        of_labels = None
-        if self.label_backbone is not None:
-            of_labels, label_tokenizer = self._pretrained(self.label_backbone, of_labels=True)
-            config |= {"label_backbone": self._config(self.label_backbone, of_labels), "lstm_layers": 0}
-            tokenizer = PieceTokenizer(tokenizer.tokenizer, label_tokenizer=label_tokenizer.tokenizer)
-        for key in ("head", "max_width", "dropout", "span_score", "fusion", "fusion_layers", "links"):
-            config[key] = getattr(self, key)
-        network = build_network(NetworkConfig(width=self.width or text.config.hidden_size, **config))
+        backbone = self._config(self.backbone, text)
+        if self.label_backbone is None:
+            network = self._build(text.config.hidden_size, backbone=backbone, lstm_layers=self.lstm_layers)
+        else:
+            network, tokenizer = self._with_labels(tokenizer, text.config.hidden_size, backbone=backbone)
+        assert network.encoder.transformer is not None
         load_backbone(network.encoder.transformer, text)
-        if isinstance(network.encoder, BiEncoder):
-            load_backbone(network.encoder.labels.transformer, of_labels)
         return checkpoints.Checkpoint(network, tokenizer)
+
+    def on_vectors(self, width: int) -> checkpoints.Checkpoint:
+        """A network that is given vectors of words, of this width; only labels have an encoder."""
+        network, tokenizer = self._with_labels(None, width, backbone=None, vector_width=width)
+        return checkpoints.Checkpoint(network, tokenizer)
+
+    def _with_labels(
+        self, of_texts: PieceTokenizer | None, text_width: int, **shape: Any
+    ) -> tuple[Network, PieceTokenizer]:
+        """A network with a pretrained encoder of labels, and its tokenizer for both."""
+        assert self.label_backbone is not None
+        pretrained, of_labels = self._pretrained(self.label_backbone, of_labels=True)
+        tokenizer = PieceTokenizer((of_texts or of_labels).tokenizer, label_tokenizer=of_labels.tokenizer)
+        label_backbone = self._config(self.label_backbone, pretrained)
+        network = self._build(text_width, label_backbone=label_backbone, lstm_layers=0, **shape)
+        assert isinstance(network.encoder, BiEncoder)
+        load_backbone(network.encoder.labels.transformer, pretrained)
+        return network, tokenizer
+
+    def _build(self, text_width: int, **shape: Any) -> Network:
+        """A network of this shape, with our settings."""
+        keys = ("head", "max_width", "dropout", "span_score", "fusion", "fusion_layers", "links")
+        shape |= {key: getattr(self, key) for key in keys}
+        return build_network(NetworkConfig(width=self.width or text_width, **shape))
 
     def _config(self, name: str, pretrained: Any) -> dict[str, Any]:
         """The configuration of a backbone, with the dropout asked for."""
@@ -194,9 +221,11 @@ class NewNetwork:
         if name == "embedded" or (Path(name).expanduser() / CONFIG_FILE).is_file():
             trained = Checkpoint(name)()
             encoder, tokenizer = trained.network.encoder, trained.tokenizer
-            if not isinstance(encoder, BiEncoder):
+            if isinstance(encoder, UniEncoder):
                 return encoder.transformer.backbone, tokenizer
-            backbone: Any = (encoder.labels if of_labels else encoder).transformer.backbone
+            transformer = encoder.labels.transformer if of_labels else encoder.transformer
+            assert transformer is not None  # no checkpoint is without
+            backbone: Any = transformer.backbone
             tokenizer = PieceTokenizer((of_labels and tokenizer.label_tokenizer) or tokenizer.tokenizer)
             backbone.resize_token_embeddings(len(tokenizer))
             return backbone, tokenizer

@@ -79,6 +79,8 @@ class BiEncoder(nn.Module):
 
     With a fusion, words and labels then read each other: a poly-encoder.
 
+    transformer: Reads the texts; None where another component gives the vectors of words.
+    vector_width: How wide those are.
     width: Width of the vectors; where it is not the transformer's, they are projected.
     fusion: Of a poly-encoder.
     pooling: As of a `UniEncoder`.
@@ -86,24 +88,24 @@ class BiEncoder(nn.Module):
 
     def __init__(
         self,
-        transformer: Transformer,
+        transformer: Transformer | None,
         labels: LabelEncoder,
         *,
         width: int,
+        vector_width: int = 0,
         fusion: Fusion | None = None,
         pooling: Pooling = "first",
     ) -> None:
         super().__init__()
         self.pooling: Pooling = pooling
         self.transformer = transformer
-        self.projection = projection(transformer, width)
+        self.projection = nn.Linear(vector_width, width) if transformer is None else projection(transformer, width)
         self.labels = labels
         self.fusion = fusion
 
     def forward(self, batch: Batch) -> Reps:
         """Batch, whose labels are pieces or vectors, -> Reps, the words of the instructions left out."""
-        words = _words(self.projection, self.transformer(batch.piece_ids, batch.piece_lengths), batch, self.pooling)
-        words, word_lengths = _without_instructions(words, batch)
+        words, word_lengths = _without_instructions(self._words(batch), batch)
         apart = batch.labels_apart
         if apart is None:
             raise ValueError("A bi-encoder needs the labels of a batch apart, as pieces or as vectors.")
@@ -113,6 +115,15 @@ class BiEncoder(nn.Module):
             return Reps(words, word_lengths, labels, batch.label_lengths, batch.label_marks, labels_read=read)
         words, labels = self.fusion(words, word_lengths, labels[batch.label_marks], batch.label_lengths)
         return Reps(words, word_lengths, labels, batch.label_lengths)
+
+    def _words(self, batch: Batch) -> Tensor:
+        if self.transformer is not None:
+            pieces = self.transformer(batch.piece_ids, batch.piece_lengths)
+            return _words(self.projection, pieces, batch, self.pooling)
+        if batch.vectors is None:
+            raise ValueError("This network doesn't read words; it needs their vectors from another component.")
+        words: Tensor = self.projection(batch.vectors)
+        return words
 
 
 def projection(transformer: Transformer, width: int) -> nn.Module:

@@ -39,7 +39,7 @@ Head = TokenHead | SpanHead | RepresentedSpanHead
 class NetworkConfig:
     """The shape of a network.
 
-    backbone: The transformer's Hugging Face configuration.
+    backbone: The transformer's Hugging Face configuration; None where another component gives the vectors of words.
     head: "token", or how a span head represents spans: by markers, or otherwise (see `spans`).
     width: Width of word and label vectors.
     max_width: Words of the widest span that a span head scores.
@@ -54,9 +54,10 @@ class NetworkConfig:
     links: Of a network that knows relations between given spans too (a joint network), how it scores which pairs are
         related at all: one of `pairs.LINKS`, or "none". "" for networks that only know spans.
     embed_relation_marker: As `embed_marker`, for labels of relations.
+    vector_width: Where another component gives the vectors of words, how wide they are; otherwise 0.
     """
 
-    backbone: dict[str, Any] = field(hash=False)
+    backbone: dict[str, Any] | None = field(hash=False)
     head: HeadName
     width: int
     max_width: int = 12
@@ -72,6 +73,7 @@ class NetworkConfig:
     fuse_layers: bool = False
     links: str = ""
     embed_relation_marker: bool = True
+    vector_width: int = 0
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -82,6 +84,11 @@ class NetworkConfig:
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}.")
+        if self.backbone is None and (not self.vector_width or self.label_backbone is None or self.fusion):
+            raise ValueError(
+                "A network without a backbone reads labels apart (label_backbone) and is given vectors of words "
+                "(vector_width), which can't be fused."
+            )
         if self.label_backbone is None and self.fusion:
             raise ValueError("Only networks that read labels apart (label_backbone) can fuse words and labels.")
         if self.label_backbone is not None and self.lstm_layers:
@@ -138,7 +145,8 @@ class Network(nn.Module):
     @property
     def max_pieces(self) -> int | None:
         """The longest query in pieces that the backbone's positions allow; None for any length."""
-        return self.encoder.transformer.max_pieces
+        transformer = self.encoder.transformer
+        return None if transformer is None else transformer.max_pieces
 
     @property
     def max_label_pieces(self) -> int | None:
@@ -148,15 +156,17 @@ class Network(nn.Module):
 
 def build_network(config: NetworkConfig) -> Network:
     """A network of this shape with random weights, in evaluation mode."""
-    text = Transformer(config.backbone, fuse_layers=config.fuse_layers)
+    text = None if config.backbone is None else Transformer(config.backbone, fuse_layers=config.fuse_layers)
     shape: dict[str, Any] = {"width": config.width, "pooling": config.pooling}
     if config.label_backbone is None:
+        assert text is not None
         markers = {name: getattr(config, name) for name in ("embed_marker", "embed_relation_marker")}
         uni = UniEncoder(text, lstm_layers=config.lstm_layers, **markers, **shape)
         pairs = PairHead(width=config.width, dropout=config.dropout, links=config.links) if config.links else None
         return Network(config, uni, _head(config), pairs).eval()
     labels = LabelEncoder(Transformer(config.label_backbone, fuse_layers=config.fuse_layers), width=config.width)
-    bi = BiEncoder(text, labels, fusion=_fusion(config, text) if config.fusion else None, **shape)
+    fusion = _fusion(config, text) if config.fusion and text is not None else None
+    bi = BiEncoder(text, labels, vector_width=config.vector_width, fusion=fusion, **shape)
     return Network(config, bi, _head(config)).eval()
 
 

@@ -20,6 +20,8 @@ from ..losses import Loss, loss_and_gradient
 from ..ml.architectures import GlinerModel, set_device, shim_of
 from ..ml.checkpoints import write_checkpoint
 from ..ml.folders import whole_or_nothing
+from ..ml.listening import asked as with_vectors
+from ..ml.listening import begin_hearing, hear
 from ..targets import make_targets
 from ..types import Lesson, Query, ScoredSpan
 from .extensions import score_parts
@@ -131,12 +133,13 @@ class Extractor(TrainablePipe):
         docs = list(docs)
         words = [word_tokens(doc) for doc in docs]
         asked = [part for row, doc in enumerate(docs) for part in self._parts(row, doc, words[row])]
+        vectors = hear(self.model, docs) if asked else None
         limits = [self._thresholds(doc) for doc in docs]
         found: list[dict[tuple[str, ...], list[Finding]]] = [{} for _ in docs]
         for rows in passes(asked, self.max_pieces):
             queries = [asked[row].query for row in rows]
             spans = candidates(
-                self.model.predict(queries),
+                self.model.predict(with_vectors(queries, vectors)),
                 queries,
                 threshold=self.cfg["threshold"],
                 label_thresholds=[self._of_labels(asked[row].query, limits[asked[row].doc]) for row in rows],
@@ -200,11 +203,15 @@ class Extractor(TrainablePipe):
         losses.setdefault(self.name, 0.0)
         examples = list(examples)
         validate_examples(examples, "Extractor.update")
-        if not (learned := self.lessons(examples)):
+        if not any(len(example.predicted) for example in examples):
             return losses
-        logits, backprop = self.model.begin_update([lesson.query for lesson in learned])
+        vectors, backprop_vectors = begin_hearing(self.model, [example.predicted for example in examples])
+        if not (learned := self.lessons(examples)):
+            backprop_vectors([])
+            return losses
+        logits, backprop = self.model.begin_update(with_vectors([lesson.query for lesson in learned], vectors))
         loss, d_scores = loss_and_gradient(logits.scores, make_targets(logits, learned), self.loss)
-        backprop(replace(logits, scores=d_scores))
+        backprop_vectors(backprop(replace(logits, scores=d_scores)))
         if sgd:
             self.finish_update(sgd)
         losses[self.name] += loss
@@ -228,7 +235,7 @@ class Extractor(TrainablePipe):
         if not self.cfg["labels"]:
             found = self.task.parse(labels or observed(self.task, islice(get_examples(), OBSERVED)))
             self.cfg["labels"] = [label.unparse() for label in found]
-        self.model.initialize()
+        self.model.initialize(X=[example.reference for example in islice(get_examples(), 10)])
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
         """Score Examples with the component's scorer; each part of the data (`reference._.gliner_part`) by itself."""

@@ -50,12 +50,12 @@ class Teacher:
         labels_for: Gives what to ask of a Doc, or of these labels.
         """
         others = self._others(task, examples)
-        for example in examples:
+        for row, example in enumerate(examples):
             gold = task.gold(example, labels_for(example.predicted, None))
             if gold is not None:
                 doc = task.given(example)
                 asked, missing = labels_for(doc, others), task.missing(example)
-                yield from lessons(doc, gold, missing, asked, task, windows(doc), self._draw, shim)
+                yield from lessons(row, doc, gold, missing, asked, task, windows(doc), self._draw, shim)
 
     def state(self) -> list[Any]:
         """What later lessons depend on."""
@@ -90,6 +90,7 @@ class Teacher:
 
 
 def lessons(
+    row: int,
     doc: Doc,
     gold: Iterable[ScoredSpan],
     missing: Iterable[int],
@@ -101,6 +102,7 @@ def lessons(
 ) -> Iterator[Lesson]:
     """Each window of a Doc with the labels drawn for it, and its gold spans in words of the window.
 
+    row: Where the Doc stands among those of a batch.
     gold: In tokens of the Doc.
     missing: Tokens of the Doc without annotation.
     labels: What would be asked of the Doc in prediction; what its gold has besides is added.
@@ -118,7 +120,7 @@ def lessons(
     for place, window in word_ranges(windows, words):
         inside = [span.label for span in found if _holds(place, span)]
         asked.append((place, draw(task.asks(doc, window, labels), inside)))
-    for part in parts(0, doc, words, asked, shim):
+    for part in parts(row, doc, words, asked, shim):
         start, end = part.place
         inside_part = [span.moved(-start) for span in found if _holds(part.place, span)]
         yield Lesson(part.query, inside_part, tuple(word - start for word in unknown if start <= word < end))

@@ -8,7 +8,7 @@ from spacy.tokens import Doc
 
 from ..batching import PieceTokenizer, by_length
 from ..ml.shim import GlinerShim
-from ..types import Query
+from ..types import Origin, Query
 from .windows import Range, fit, in_words
 
 # Labels take at most this many pieces of a pass, and never more than half of it; more labels go in several groups.
@@ -56,8 +56,7 @@ def parts(
     shim: The network whose tokenizer and limits count.
     """
     texts = tuple(doc[word].text for word in words)
-    most = shim.max_word_pieces
-    sizes = [min(len(pieces), most) for pieces in shim.tokenizer.pieces(texts)]
+    sizes = shim.word_sizes(texts)
     groups: dict[Query, list[tuple[Query, int]]] = {}
     for window, asks in asked:
         for ask in asks:
@@ -66,7 +65,12 @@ def parts(
                 groups[ask] = [(group, shim.tokenizer.prompt_size(group)) for group in split]
             for group, prompt_size in groups[ask]:
                 for place in fit(window, sizes, budget=shim.max_pieces - prompt_size, overlap=SPLIT_OVERLAP):
-                    query = replace(group, words=texts[place.start : place.end], spans=_inside(group, place, words))
+                    query = replace(
+                        group,
+                        words=texts[place.start : place.end],
+                        spans=_inside(group, place, words),
+                        origin=Origin(row, tuple(words[place.start : place.end])),
+                    )
                     if query.spans is None or len(query.spans) > 1:
                         yield Part(row, place, query, prompt_size + sum(sizes[place.start : place.end]))
 

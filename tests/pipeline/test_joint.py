@@ -38,9 +38,9 @@ def asked(monkeypatch):
     """The queries that any network is asked, as a list that grows."""
     seen, collate = [], GlinerShim.collate
 
-    def note(self, queries, is_train):
+    def note(self, queries, *more):
         seen.extend(queries)
-        return collate(self, queries, is_train)
+        return collate(self, queries, *more)
 
     monkeypatch.setattr(GlinerShim, "collate", note)
     return seen
