@@ -14,6 +14,7 @@ from tokenizers import AddedToken, Tokenizer
 from .types import Batch, GivenSpans, Pieces, Query
 
 CACHE_SIZE = 200_000
+FLOOR_ROOM = 0.01
 
 
 class PieceTokenizer:
@@ -199,6 +200,7 @@ def collate(queries: Sequence[Query], tokenizer: PieceTokenizer, *, max_word_pie
         label_lengths=[len(query.labels) for query in queries],
         prompts_apart=list(apart) if tokenizer.labels_apart else None,
         spans=_given_spans(queries),
+        floors=_floors(queries),
     )
 
 
@@ -229,7 +231,15 @@ def collate_vectors(queries: Sequence[Query], vectors: Sequence[torch.Tensor]) -
         label_lengths=[len(query.labels) for query in queries],
         prompts_apart=list(apart),
         vectors=torch.cat(words) if words else None,
+        floors=_floors(queries),
     )
+
+
+def _floors(queries: Sequence[Query]) -> list[float] | None:
+    """A little below the logits of the queries' floors, as probabilities are rounded; None where there are none."""
+    if not any(query.floor > 0 for query in queries):
+        return None
+    return [torch.tensor(query.floor, dtype=torch.float64).logit().item() - FLOOR_ROOM for query in queries]
 
 
 def _given_spans(queries: Sequence[Query]) -> GivenSpans | None:

@@ -35,6 +35,7 @@ class Query:
         where labels are those of spans. Only for networks that know both.
     beside: What such a network reads for labels of the other kind, which are not scored.
     origin: Where the words come from, for networks that are given their vectors.
+    floor: In 0..1; scores that are not above it are not wanted: they may be anything that is not above it.
     """
 
     words: tuple[str, ...]
@@ -44,6 +45,7 @@ class Query:
     spans: tuple[tuple[int, int], ...] | None = None
     beside: tuple[str, ...] = ()
     origin: Origin | None = field(default=None, compare=False, repr=False)
+    floor: float = field(default=0.0, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.prompts and len(self.prompts) != len(self.labels):
@@ -124,6 +126,7 @@ class Batch:
     labels_apart: Their pieces, or what `Network.read_labels` gave for them.
     spans: Those between which labels are relations; None where labels are of spans.
     vectors (W, E): Of words, where another component gives them; then there are no pieces.
+    floors: Of each query, as a logit.
     """
 
     piece_ids: Tensor
@@ -138,6 +141,7 @@ class Batch:
     labels_apart: Pieces | Tensor | None = None
     spans: GivenSpans | None = None
     vectors: Tensor | None = None
+    floors: list[float] | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch with its tensors on `device`."""
@@ -168,6 +172,7 @@ class Reps:
     label_rows (C): Of labels that several queries may share, the rows of those that each query asks for; None where
         the labels of all queries stand one after the other.
     labels_read: Whether the labels went through `read_labels` of the head already.
+    floors: Of each query, as a logit: scores that are not above it are not wanted. None where all are.
     """
 
     words: Tensor
@@ -176,6 +181,7 @@ class Reps:
     label_lengths: list[int]
     label_rows: Tensor | None = None
     labels_read: bool = False
+    floors: list[float] | None = None
 
     def per_query(self, labels: Tensor) -> Iterator[Tensor]:
         """Each query's rows of something computed for every label."""

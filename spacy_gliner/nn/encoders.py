@@ -112,7 +112,8 @@ class BiEncoder(nn.Module):
         labels = self.labels(apart) if isinstance(apart, Pieces) else apart
         if self.fusion is None:
             read = not isinstance(apart, Pieces)
-            return Reps(words, word_lengths, labels, batch.label_lengths, batch.label_marks, labels_read=read)
+            rows = batch.label_marks
+            return Reps(words, word_lengths, labels, batch.label_lengths, rows, labels_read=read, floors=batch.floors)
         words, labels = self.fusion(words, word_lengths, labels[batch.label_marks], batch.label_lengths)
         return Reps(words, word_lengths, labels, batch.label_lengths)
 

@@ -13,6 +13,7 @@ from torch.nn.functional import pad
 
 from ..types import Reps, SpanLogits, SpanScore, TokenLogits
 from .layers import Perceptron
+from .screening import pays, screened_products
 from .spans import Markers
 
 PAIRS = 4096
@@ -46,15 +47,14 @@ class SpanHead(Markers):
         starts = self.project_start(reps.words).relu() @ by_start.T
         ends = self.project_end(reps.words).relu() @ by_end.T + first.bias
         labels = reps.labels if reps.labels_read else self.read_labels(reps.labels)
+        floors = reps.floors or [-torch.inf] * len(reps.word_lengths)
+        of_words = (rows.split(reps.word_lengths) for rows in (starts, ends))
         blocks = [
-            self._score(*parts).reshape(-1)
-            for parts in zip(
-                starts.split(reps.word_lengths), ends.split(reps.word_lengths), reps.per_query(labels), strict=True
-            )
+            self._score(*parts).reshape(-1) for parts in zip(*of_words, reps.per_query(labels), floors, strict=True)
         ]
         return SpanLogits(_joined(blocks, reps), reps.word_lengths, reps.label_lengths, self.max_width)
 
-    def _score(self, starts: Tensor, ends: Tensor, labels: Tensor) -> Tensor:
+    def _score(self, starts: Tensor, ends: Tensor, labels: Tensor, floor: float) -> Tensor:
         """starts (W, H), ends (W, H), labels (C, D) -> (W, K, C)."""
         n_words = len(starts)
         if not n_words:
@@ -63,6 +63,8 @@ class SpanHead(Markers):
         hidden = starts[:, None] + pad(ends, (0, 0, 0, self.max_width - 1)).unfold(0, self.max_width, 1).transpose(1, 2)
         if isinstance(self.out_project, nn.Linear):
             return hidden @ labels.T
+        if pays(hidden, len(labels), floor):
+            return screened_products(self.out_project, hidden, labels, floor)
         return self.out_project.products(hidden, labels)
 
 

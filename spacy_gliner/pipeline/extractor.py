@@ -1,7 +1,7 @@
 """The one trainable pipe: Docs → queries → logits → spans → Docs. What is asked and written is the task's matter."""
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -23,13 +23,14 @@ from ..ml.folders import whole_or_nothing
 from ..ml.listening import asked as with_vectors
 from ..ml.listening import begin_hearing, hear
 from ..targets import make_targets
-from ..types import Lesson, Query, ScoredSpan
+from ..types import Lesson, ScoredSpan
 from .extensions import score_parts
 from .label_vectors import LabelVectors
 from .labels import Labels, parse_device, parse_threshold, parse_thresholds
 from .lessons import SampleLabels, Teacher
 from .parts import Part, parts, passes
 from .tasks import Task, observed, own_labels
+from .thresholds import of_labels, with_floor
 from .windows import Finding, Windows, in_tokens, merge, word_ranges, word_tokens
 
 # In so many examples labels are looked for, where none are configured.
@@ -137,13 +138,12 @@ class Extractor(TrainablePipe):
         limits = [self._thresholds(doc) for doc in docs]
         found: list[dict[tuple[str, ...], list[Finding]]] = [{} for _ in docs]
         for rows in passes(asked, self.max_pieces):
-            queries = [asked[row].query for row in rows]
-            spans = candidates(
-                self.model.predict(with_vectors(queries, vectors)),
-                queries,
-                threshold=self.cfg["threshold"],
-                label_thresholds=[self._of_labels(asked[row].query, limits[asked[row].doc]) for row in rows],
-            )
+            own = [of_labels(asked[row].query, limits[asked[row].doc], self.task.name_of) for row in rows]
+            queries = [
+                with_floor(asked[row].query, self.cfg["threshold"], of) for row, of in zip(rows, own, strict=True)
+            ]
+            logits = self.model.predict(with_vectors(queries, vectors))
+            spans = candidates(logits, queries, threshold=self.cfg["threshold"], label_thresholds=own)
             for row, spans_of_row in zip(rows, spans, strict=True):
                 part = asked[row]
                 of_instruction = found[part.doc].setdefault(part.query.instruction, [])
@@ -159,11 +159,6 @@ class Extractor(TrainablePipe):
         """The thresholds of those of a Doc's labels that have one of their own."""
         own = {label.name: label.threshold for label in self._labels_for(doc)} | self.cfg["label_thresholds"]
         return {name: limit for name, limit in own.items() if limit is not None}
-
-    def _of_labels(self, query: Query, thresholds: Mapping[str, float]) -> dict[str, float]:
-        """The thresholds of names, as those of the labels of a query."""
-        names = {label: self.task.name_of(label) for label in query.labels} if thresholds else {}
-        return {label: thresholds[name] for label, name in names.items() if name in thresholds}
 
     def set_annotations(self, docs: Iterable[Doc], scores: Sequence[Sequence[ScoredSpan]]) -> None:
         """Write spans on their Docs."""

@@ -1,0 +1,91 @@
+"""What screening leaves out is not above the floor, and what is above it is exact."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spacy_gliner.decoding import candidates
+from spacy_gliner.nn import heads, screening
+from spacy_gliner.nn.layers import Perceptron
+from spacy_gliner.nn.screening import screened_products
+from spacy_gliner.types import Query
+
+from ..pipeline.helpers import scored
+from ..tiny import numbers, tiny_bert, tiny_deberta, tiny_network_checkpoint
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    scale=st.sampled_from([0.01, 1.0, 30.0]),
+    floor=st.floats(-20.0, 20.0),
+    n_rows=st.integers(0, 40),
+    n_labels=st.integers(1, 60),
+)
+def test_scores_above_the_floor_are_exact_and_no_other_is_above_it(seed, scale, floor, n_rows, n_labels):
+    generator = torch.Generator().manual_seed(seed)
+    perceptron = Perceptron(8, 48, 16, dropout=0.1).eval()
+    with torch.inference_mode():
+        for parameter in perceptron.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
+        hidden = torch.randn(n_rows, 48, generator=generator) * scale
+        labels = torch.randn(n_labels, 16, generator=generator)
+        exact = perceptron.second(hidden.relu()) @ labels.T
+        screened = screened_products(perceptron, hidden.clone(), labels, floor)
+    above = exact > floor + 1e-4 * scale
+    torch.testing.assert_close(screened[above], exact[above], atol=1e-4 * scale, rtol=1e-5)
+    assert not (screened[exact < floor - 1e-4 * scale] > floor).any()
+
+
+@pytest.fixture
+def everywhere(monkeypatch):
+    """Screening on any machine and for any number of labels; gives how often it was done."""
+    seen = []
+    monkeypatch.setattr(screening, "MANY_LABELS", 1)
+    monkeypatch.setattr(screening, "_has_matrix_units", lambda: True)
+
+    def note(*inputs):
+        seen.append(len(inputs[2]))
+        return screened_products(*inputs)
+
+    monkeypatch.setattr(heads, "screened_products", note)
+    return seen
+
+
+def test_a_bi_encoder_finds_the_same_with_screening(everywhere):
+    labels = tuple(f"label {number}" for number in range(40))
+    words = tuple("Bill Gates founded Microsoft in Seattle and met Ada in London".split())
+    checkpoint = tiny_network_checkpoint(tiny_deberta(), head="markerV0", label_backbone=tiny_bert(hidden_size=16))
+    for threshold in (0.1, 0.5, 0.9):
+        wanted, exact = Query(words, labels, floor=threshold), Query(words, labels)
+        found = []
+        for query in (wanted, exact):
+            with torch.inference_mode():
+                logits = checkpoint.network(numbers([query], checkpoint.tokenizer))
+            found.append(candidates(logits, [query], threshold=threshold)[0])
+        assert [span[:3] for span in found[0]] == [span[:3] for span in found[1]]
+        assert [span.score for span in found[0]] == pytest.approx([span.score for span in found[1]], abs=1e-5)
+        assert found[0]
+    assert everywhere == [40, 40, 40]  # never without a floor
+
+
+def test_a_pipeline_screens_with_the_lowest_threshold_of_its_labels(make_nlp, tiny_bi_checkpoint, everywhere):
+    low = {"threshold": 0.8, "label_thresholds": [["city", 0.3]], "nested": True, "multi_label": True}
+    nlp = make_nlp(labels=["person", "company", "city"], checkpoint=tiny_bi_checkpoint, **low)
+    text = "Bill Gates founded Microsoft in Seattle ."
+    doc = nlp(text)
+    assert everywhere
+    everywhere.clear()
+    screening.MANY_LABELS = 10_000
+    exact = nlp(text)
+    assert not everywhere
+    assert [span[:3] for span in scored(doc)] == [span[:3] for span in scored(exact)]
+    scores = [[span[3] for span in scored(each)] for each in (doc, exact)]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-5)
+    assert min(scores[0]) < 0.8
+
+
+def test_nothing_is_screened_in_training(everywhere):
+    checkpoint = tiny_network_checkpoint(tiny_deberta(), head="markerV0", label_backbone=tiny_bert(hidden_size=16))
+    checkpoint.network(numbers([Query(("Ada", "met", "Bill"), ("person",), floor=0.5)], checkpoint.tokenizer))
+    assert everywhere == []
