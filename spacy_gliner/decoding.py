@@ -79,9 +79,25 @@ def _(
     found = []
     blocks = logits.per_query(logits.scores.detach().float().sigmoid().cpu())
     all_limits = _limits(queries, threshold, label_thresholds)
-    for query, probs, limits in zip(queries, blocks, all_limits, strict=True):
-        found.append(_token_candidates(probs.numpy(), np.array(limits), query.labels, logits.span_score))
+    for row, (query, probs, limits) in enumerate(zip(queries, blocks, all_limits, strict=True)):
+        spans = _token_candidates(probs.numpy(), np.array(limits), query.labels, logits.span_score)
+        if logits.rescore is not None and spans:
+            places = sorted({span[:2] for span in spans})
+            scores = logits.rescore(row, torch.tensor([(start, end - 1) for start, end in places]))
+            spans = _rescored(places, scores, limits, query.labels)
+        found.append(spans)
     return found
+
+
+def _rescored(
+    places: Sequence[tuple[int, int]], scores: Tensor, limits: Sequence[float], labels: Sequence[str]
+) -> list[ScoredSpan]:
+    """Spans with those labels for which their new scores (N, C) are above the limit."""
+    rows, probs = _above(scores, torch.tensor(limits, dtype=torch.float32))
+    return [
+        ScoredSpan(places[place][0], places[place][1], labels[label], score)
+        for (place, label), score in zip(rows.tolist(), probs.tolist(), strict=True)
+    ]
 
 
 @candidates.register

@@ -5,7 +5,7 @@ padded, so an answer cannot depend on its neighbours and every index is a plain 
 batch, P pieces, W words, C labels (each summed over the queries), K span width, D width of a vector.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
@@ -219,12 +219,15 @@ class TokenLogits:
     scores: All queries' (W, C, 3) blocks, flattened, one after the other.
     span_score: How a span's score follows from its words' probabilities: the minimum of start, end and inside (the
         reference library since 0.2.17), or the mean of inside (the paper).
+    rescore: Of a network that scores what it finds once more: a query's row and spans (N, 2) of its words, by their
+        first and last, -> scores (N, C), which count in place of those.
     """
 
     scores: Tensor
     word_lengths: list[int]
     label_lengths: list[int]
     span_score: SpanScore = "minimum"
+    rescore: Callable[[int, Tensor], Tensor] | None = None
 
     def per_query(self, scores: Tensor | None = None) -> list[Tensor]:
         """One (words, labels, 3) view per query, of the scores or of another tensor of their shape."""

@@ -24,7 +24,6 @@ HEADS: dict[str, HeadName] = {"token_level" if head == "token" else head: head f
 UNSUPPORTED = {
     "labels_decoder": "a generative label decoder",
     "triples_layer": "scores of relations from head, relation and tail at once (triples_layer)",
-    "represent_spans": "a span head on top of a token head",
     "span_encoder_config": "a context encoder before the span head",
     "precomputed_prompts_mode": "precomputed prompts",
 }
@@ -97,6 +96,7 @@ def network_config(
         pooling=values.get("subtoken_pooling", "first"),
         embed_marker=values.get("embed_ent_token") is not False,
         fuse_layers=bool(values.get("fuse_layers")),
+        represent_spans=bool(values.get("represent_spans")) and head == "token",
         links=str(values.get("relations_layer") or "").lower(),
         embed_relation_marker=values.get("embed_rel_token") is not False,
     )
@@ -188,6 +188,7 @@ def their_config(network: Network, tokenizer: PieceTokenizer) -> dict[str, Any]:
             "subtoken_pooling": config.pooling,
             "embed_ent_token": config.embed_marker,
             "fuse_layers": config.fuse_layers,
+            "represent_spans": config.represent_spans,
             "span_score": config.span_score,
             "ent_token": tokenizer.label_marker,
             "sep_token": tokenizer.separator,

@@ -4,6 +4,7 @@ Both heads use that the first Linear of their last perceptron acts on each part 
 per word and per label, and only summed per pair. The results are those of the formulas in the docstrings.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Literal
 
@@ -108,26 +109,35 @@ class TokenHead(nn.Module):
     `[a; b] = proj_token(word)`, `[c; d] = proj_label(label)`, `scores = out_mlp([a; c; b ⊙ d])`.
 
     span_score: How spans are scored in decoding; see `TokenLogits`.
-    represents: Whether there are markers that represent given spans, and labels are projected before all else, as in
-        networks that know relations too.
+    markers: Whether there are markers that represent given spans: in networks that know relations too, and in those
+        that score once more what they find, by `markers · label`.
+    project_labels: Whether labels are projected before all else, as in the former.
     """
 
     def __init__(
-        self, *, width: int, dropout: float, span_score: SpanScore = "minimum", represents: bool = False
+        self,
+        *,
+        width: int,
+        dropout: float,
+        span_score: SpanScore = "minimum",
+        markers: bool = False,
+        project_labels: bool = False,
     ) -> None:
         super().__init__()
         self.span_score: SpanScore = span_score
-        self.markers = Markers(width, dropout) if represents else None
-        self.project_label = Perceptron(width, 4 * width, width, dropout) if represents else nn.Identity()
+        self.markers = Markers(width, dropout) if markers else None
+        self.project_label = Perceptron(width, 4 * width, width, dropout) if project_labels else nn.Identity()
+        self.rescores = markers and not project_labels
         self.proj_token = nn.Linear(width, 2 * width)
         self.proj_label = nn.Linear(width, 2 * width)
         self.out_mlp = Perceptron(3 * width, 4 * width, 3, dropout)
 
     def read_labels(self, labels: Tensor) -> Tensor:
-        """labels (C, D) -> (C, 5 · D), the part of the head that knows no words."""
+        """labels (C, D) -> (C, 5 · D), the part of the head that knows no words; behind it the labels, if need be."""
         by_label = self.out_mlp.first.weight.chunk(3, dim=1)[1]
         sums, factors = self.proj_label(self.project_label(labels)).chunk(2, dim=1)
-        return torch.cat([sums @ by_label.T + self.out_mlp.first.bias, factors], dim=1)
+        read = [sums @ by_label.T + self.out_mlp.first.bias, factors]
+        return torch.cat([*read, labels] if self.rescores else read, dim=1)
 
     def represent(self, reps: Reps, spans: Tensor) -> Tensor:
         """Spans (N, 2) by their first and last word -> (N, D)."""
@@ -140,10 +150,24 @@ class TokenHead(nn.Module):
         sums, factors = self.proj_token(reps.words).chunk(2, dim=1)
         words = torch.cat([sums @ by_word.T, factors], dim=1).split(reps.word_lengths)
         labels = list(reps.per_query(reps.labels if reps.labels_read else self.read_labels(reps.labels)))
+        rescore = None
+        if self.rescores:
+            width = self.proj_label.in_features
+            rescore = self._rescorer(reps, [of_query[:, -width:] for of_query in labels])
+            labels = [of_query[:, :-width] for of_query in labels]
         blocks = []
         for group in _groups([len(w) * len(c) for w, c in zip(words, labels, strict=True)]):
             blocks.append(self._score([words[row] for row in group], [labels[row] for row in group]))
-        return TokenLogits(_joined(blocks, reps), reps.word_lengths, reps.label_lengths, self.span_score)
+        return TokenLogits(_joined(blocks, reps), reps.word_lengths, reps.label_lengths, self.span_score, rescore)
+
+    def _rescorer(self, reps: Reps, labels: list[Tensor]) -> Callable[[int, Tensor], Tensor]:
+        first_words = [0, *itertools.accumulate(reps.word_lengths)]
+
+        @torch.inference_mode()
+        def rescore(row: int, spans: Tensor) -> Tensor:
+            return self.represent(reps, spans.to(reps.words.device) + first_words[row]) @ labels[row].T
+
+        return rescore
 
     def _score(self, words: list[Tensor], labels: list[Tensor]) -> Tensor:
         """Of each query words (W, 5 · D) and labels (C, 5 · D) -> the (W, C, 3) of all, flattened."""

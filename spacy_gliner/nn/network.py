@@ -54,6 +54,7 @@ class NetworkConfig:
     links: Of a network that knows relations between given spans too (a joint network), how it scores which pairs are
         related at all: one of `pairs.LINKS`, or "none". "" for networks that only know spans.
     embed_relation_marker: As `embed_marker`, for labels of relations.
+    represent_spans: Whether a token head scores what it finds once more, by representations of spans.
     vector_width: Where another component gives the vectors of words, how wide they are; otherwise 0.
     """
 
@@ -73,6 +74,7 @@ class NetworkConfig:
     fuse_layers: bool = False
     links: str = ""
     embed_relation_marker: bool = True
+    represent_spans: bool = False
     vector_width: int = 0
 
     def __post_init__(self) -> None:
@@ -172,10 +174,9 @@ def build_network(config: NetworkConfig) -> Network:
 
 def _head(config: NetworkConfig) -> Head:
     if config.head == "token":
-        represents = bool(config.links)
-        return TokenHead(
-            width=config.width, dropout=config.dropout, span_score=config.span_score, represents=represents
-        )
+        joint = bool(config.links)
+        settings: dict[str, Any] = {"markers": joint or config.represent_spans, "project_labels": joint}
+        return TokenHead(width=config.width, dropout=config.dropout, span_score=config.span_score, **settings)
     if config.head in ("markerV0", "marker"):
         return SpanHead(width=config.width, max_width=config.max_width, dropout=config.dropout, markers=config.head)
     spans = SPANS[config.head](config.width, config.max_width, config.dropout)

@@ -309,13 +309,12 @@ def test_what_is_wrong_with_a_folder_is_said(tiny_checkpoint, tmp_path, harm, er
     [
         ({"labels_decoder": "gpt2"}, "a generative label decoder"),
         ({"relations_layer": "dot", "triples_layer": "TransE"}, "triples_layer"),
-        ({"represent_spans": True}, "a span head on top of a token head"),
         ({"span_encoder_config": {"model_type": "rnn"}}, "a context encoder before the span head"),
         ({"precomputed_prompts_mode": True}, "precomputed prompts"),
         ({"model_type": "gliner_streaming_span"}, "a streaming network"),
         ({"subtoken_pooling": "sum"}, "subtoken_pooling 'sum'"),
         ({"span_mode": "token-level"}, "span_mode 'token-level'"),
-        ({"span_mode": "lines", "represent_spans": True}, "a span head on top of a token head and span_mode 'lines'"),
+        ({"span_mode": "lines", "labels_decoder": "gpt2"}, "a generative label decoder and span_mode 'lines'"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
