@@ -63,6 +63,12 @@ class PieceTokenizer:
         self._pieces: dict[str, tuple[int, ...]] = {}
 
     @property
+    def marker_ids(self) -> list[int]:
+        """The ids of the markers."""
+        markers = filter(None, (self.label_marker, self.separator, self.relation_marker))
+        return [self.tokenizer.token_to_id(marker) for marker in markers]
+
+    @property
     def labels_apart(self) -> bool:
         """Whether labels are read by an encoder of their own, so that texts have no prompt."""
         return self.label_tokenizer is not None

@@ -3,14 +3,15 @@
 Does not know how gold spans were found in a document, nor what loss will read the targets.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from functools import singledispatch
 
 import torch
 from torch import Tensor
 
 from .decoding import valid_spans
-from .types import Lesson, Logits, PairLogits, SpanLogits, TokenLogits
+from .types import Lesson, Logits, PairLogits, Query, SpanLogits, TokenLogits
 
 IGNORE = -1.0
 
@@ -19,7 +20,8 @@ IGNORE = -1.0
 def make_targets(logits: Logits, lessons: Sequence[Lesson]) -> Tensor:
     """A tensor of the logits' shape: 1 for what is gold, 0 for what is not, `IGNORE` for what means nothing.
 
-    Missing words, and spans that have one and are not gold, are ignored too. Gold of labels that the query does not ask
+    Missing words, and spans that have one and are not gold, are ignored too; of relations, pairs of other mentions with
+    the same words. Gold of labels that the query does not ask
     for is left out, as are spans wider than span logits can name.
     """
     raise TypeError(f"Can't make targets for {type(logits).__name__}; expected SpanLogits or TokenLogits.")
@@ -54,12 +56,27 @@ def _(logits: PairLogits, lessons: Sequence[Lesson]) -> Tensor:
         rows = {label: row for row, label in enumerate(query.labels)}
         places = {span: row for row, span in enumerate(spans)}
         for start, end, label, _, head in gold:
+            for one, other in _same_words(query, head, (start, end)):
+                block[places[one], places[other], [-1, rows.get(label, -1)]] = IGNORE
+        for start, end, label, _, head in gold:
             if head in places and (start, end) in places:
                 pair = block[places[head], places[start, end]]
                 pair[-1] = 1.0 if logits.linked else IGNORE
                 if label in rows:
                     pair[rows[label]] = 1.0
     return target.to(logits.scores.device)
+
+
+Place = tuple[int, int]
+
+
+def _same_words(query: Query, head: Place | None, tail: Place) -> Iterator[tuple[Place, Place]]:
+    """Pairs of a query's spans that read as these two: of these, gold that names other mentions says nothing."""
+    spans = query.spans or ()
+    if head is not None:
+        words = [query.words[slice(*span)] for span in (head, tail)]
+        heads, tails = ([span for span in spans if query.words[slice(*span)] == alike] for alike in words)
+        yield from itertools.product(heads, tails)
 
 
 @make_targets.register

@@ -150,9 +150,9 @@ class Batch:
             apart = replace(apart, ids=apart.ids.to(device))
         elif apart is not None:
             apart = apart.to(device)
-        if self.piece_ids.device == device:
-            return replace(self, labels_apart=apart)
         vectors = None if self.vectors is None else self.vectors.to(device)
+        if self.piece_ids.device == device:
+            return replace(self, labels_apart=apart, vectors=vectors)
         return replace(
             self,
             piece_ids=self.piece_ids.to(device),

@@ -169,6 +169,13 @@ def test_decoding_inverts_the_targets_of_pairs(case, linked):
     assert list(map(set, found)) == list(map(set, gold))
 
 
+def test_gold_of_one_mention_says_nothing_of_others_with_the_same_words():
+    asked = [Query(("Ada", "met", "Bill", "Ada"), ("met",), spans=((0, 1), (2, 3), (3, 4)))]
+    logits = pair_logits(asked, False)
+    (block,) = logits.per_query(make_targets(logits, lessons(asked, [[ScoredSpan(2, 3, "met", 1.0, (0, 1))]])))
+    assert block[:, :, 0].tolist() == [[IGNORE, 1.0, 0.0], [0.0, IGNORE, 0.0], [0.0, IGNORE, IGNORE]]
+
+
 def test_which_pairs_are_related_is_learned_of_relations_that_are_not_asked_too():
     asked = [Query(("a", "b", "c"), ("met",), spans=((0, 1), (1, 2), (2, 3)))]
     gold = [[ScoredSpan(1, 2, "left", 1.0, (0, 1)), ScoredSpan(2, 3, "met", 1.0, (0, 1))]]

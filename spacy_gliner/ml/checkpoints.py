@@ -66,10 +66,10 @@ def read_checkpoint(folder: Path, **hub: Any) -> Checkpoint:
         n_ids=rows if apart else None,
         n_label_ids=config.label_backbone["vocab_size"] if config.label_backbone else None,
     )
-    if not apart and max(tokenizer.label_marker_id, tokenizer.separator_id) >= rows:
+    if not apart and max(tokenizer.marker_ids) >= rows:
         raise ValueError(
-            f"The tokenizer of {folder} gives its markers the ids {tokenizer.label_marker_id} and "
-            f"{tokenizer.separator_id}, but the weights have only {rows} embedding rows: the two don't belong together."
+            f"The tokenizer of {folder} gives its markers the ids {', '.join(map(str, tokenizer.marker_ids))}, but the "
+            f"weights have only {rows} embedding rows: the two don't belong together."
         )
     network = trained_network(config, state, where=str(folder))
     return Checkpoint(network, tokenizer)

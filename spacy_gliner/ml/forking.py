@@ -25,7 +25,7 @@ def watch(shim: Any) -> None:
 
 def _before_fork() -> None:
     for shim in list(_shims):
-        if not shim.loaded and shim.device.type == "cpu":  # CUDA does not survive a fork
+        if not shim.loaded and shim.loadable and shim.device.type == "cpu":  # CUDA does not survive a fork
             try:
                 shim.load()
             except (OSError, ValueError) as error:

@@ -63,13 +63,19 @@ def initialize(tok2vec: Tok2Vec, docs: Sequence[Any] | None) -> int:
     Raises ValueError for a layer that listens to nobody.
     """
     listener = tok2vec.maybe_get_ref("listener")
-    if listener is not None and not listener.has_dim("nO"):
+    listens = listener is not None and hasattr(listener, "upstream_name")  # not what `replace_listeners` put there
+    if listener is not None and listens and not listener.has_dim("nO"):
         raise ValueError(
             "It isn't known how wide the vectors of the component are that this one listens to. Is there such a "
             "component (a 'transformer', say) before it in the pipeline, and is it initialized or trained?"
         )
-    tok2vec.initialize(X=None if docs is None else list(docs))
-    return int((tok2vec if listener is None else listener).get_dim("nO"))
+    docs = list(docs or [])
+    tok2vec.initialize(X=docs)
+    if listener is not None and listens:
+        return int(listener.get_dim("nO"))
+    if tok2vec.has_dim("nO"):
+        return int(tok2vec.get_dim("nO"))
+    return max((vectors.shape[1] for vectors in tok2vec.predict(docs)), default=0)
 
 
 def with_gradient(vectors: list[Tensor]) -> list[Tensor]:

@@ -72,6 +72,11 @@ class GlinerShim(Shim):
         return self._model is not None
 
     @property
+    def loadable(self) -> bool:
+        """Whether the source can load them by itself; not where it waits to be told how wide given vectors are."""
+        return not isinstance(self.source, NewNetwork) or self.source.backbone is not None or bool(self.vector_width)
+
+    @property
     def network(self) -> Network:
         """The network, loaded from its source if need be."""
         if self._model is None:

@@ -222,7 +222,8 @@ class NewNetwork:
             trained = Checkpoint(name)()
             encoder, tokenizer = trained.network.encoder, trained.tokenizer
             if isinstance(encoder, UniEncoder):
-                return encoder.transformer.backbone, tokenizer
+                markers = tokenizer.label_marker, tokenizer.separator
+                return encoder.transformer.backbone, PieceTokenizer(tokenizer.tokenizer, *markers)
             transformer = encoder.labels.transformer if of_labels else encoder.transformer
             assert transformer is not None  # no checkpoint is without
             backbone: Any = transformer.backbone

@@ -122,7 +122,11 @@ class BiEncoder(nn.Module):
             pieces = self.transformer(batch.piece_ids, batch.piece_lengths)
             return _words(self.projection, pieces, batch, self.pooling)
         if batch.vectors is None:
-            raise ValueError("This network doesn't read words; it needs their vectors from another component.")
+            raise ValueError(
+                "This network gets the vectors of words from another component, so that it can't be borrowed "
+                "(spacy_gliner.FromComponent.v1). Give the component that asks a network of its own; other labels "
+                "can be asked of the owner, with doc._.gliner_labels."
+            )
         words: Tensor = self.projection(batch.vectors)
         return words
 

@@ -4,6 +4,7 @@ Knows vectors of spans and of labels; not where they come from.
 """
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -67,8 +68,10 @@ class Concatenation(nn.Module):
 
     def forward(self, spans: Tensor) -> Tensor:
         """(N, D) -> (N, N)."""
-        heads = spans[:, None].expand(-1, len(spans), -1)
-        scores: Tensor = self.mlp(torch.cat([heads, heads.transpose(0, 1)], dim=2))[:, :, 0]
+        first = cast(nn.Linear, self.mlp[0])
+        by_head, by_tail = first.weight.chunk(2, dim=1)
+        hidden = (spans @ by_head.T)[:, None] + (spans @ by_tail.T + first.bias)
+        scores: Tensor = self.mlp[2](self.mlp[1](hidden))[:, :, 0]
         return scores
 
 

@@ -1,5 +1,6 @@
 """What goes into a pass together: groups of labels that fit, and ranges of words that fit beside them."""
 
+import itertools
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -64,7 +65,10 @@ def parts(
                 split = label_groups(ask, shim.tokenizer, shim.max_pieces)
                 groups[ask] = [(group, shim.tokenizer.prompt_size(group)) for group in split]
             for group, prompt_size in groups[ask]:
-                for place in fit(window, sizes, budget=shim.max_pieces - prompt_size, overlap=SPLIT_OVERLAP):
+                places = list(fit(window, sizes, budget=shim.max_pieces - prompt_size, overlap=SPLIT_OVERLAP))
+                if group.spans is not None and len(places) > 1:
+                    warn_of_distant_pairs(group, places, words)
+                for place in places:
                     query = replace(
                         group,
                         words=texts[place.start : place.end],
@@ -80,7 +84,7 @@ def _inside(ask: Query, place: Range, words: Sequence[int]) -> tuple[tuple[int, 
     if ask.spans is None:
         return None
     found = (in_words(span, words) for span in ask.spans)
-    inside = (span for span in found if place.start <= span[0] < span[1] <= place.end)
+    inside = (span for span in found if _holds(place, span))
     return tuple((start - place.start, end - place.start) for start, end in inside)
 
 
@@ -90,12 +94,30 @@ def passes(asked: Sequence[Part], max_pieces: int) -> Iterator[list[int]]:
         first = n_scores = 0
         for end, row in enumerate(rows):
             query = asked[row].query
-            size = (len(query.words) + WORDS_OF_A_LABEL) * len(query.labels)
+            size = (len(query.words) + WORDS_OF_A_LABEL + len(query.spans or ()) ** 2) * len(query.labels)
             if end > first and n_scores + size > SCORES:
                 yield rows[first:end]
                 first, n_scores = end, 0
             n_scores += size
         yield rows[first:]
+
+
+def warn_of_distant_pairs(ask: Query, places: Sequence[Range], words: Sequence[int]) -> None:
+    """Say how many of the pairs that are asked for stand in no range together."""
+    found = [in_words(span, words) for span in ask.spans or ()]
+    seen = {pair for place in places for pair in itertools.combinations([s for s in found if _holds(place, s)], 2)}
+    n_pairs = sum(1 for _ in itertools.combinations([s for s in found if any(_holds(p, s) for p in places)], 2))
+    if n_pairs > len(seen):
+        logger.warning(
+            "Of %d pairs of entities in a window, %d stand too far apart to be read together beside the labels, and "
+            "get no relations. Ask for fewer relations at a time.",
+            n_pairs,
+            n_pairs - len(seen),
+        )
+
+
+def _holds(place: Range, span: tuple[int, int]) -> bool:
+    return place.start <= span[0] < span[1] <= place.end
 
 
 def label_groups(ask: Query, tokenizer: PieceTokenizer, max_pieces: int) -> Iterator[Query]:
@@ -104,19 +126,17 @@ def label_groups(ask: Query, tokenizer: PieceTokenizer, max_pieces: int) -> Iter
     Scores of different groups are compared as they are. Those of a bi-encoder are the same in any group; where labels
     stand in the text, or are fused with it, they read each other a little, within their group.
 
+    Labels that are read beside others take half of their room at most; what doesn't fit is left out, with a warning.
+
     Raises ValueError for a label that is too long for a group of its own, and for an instruction that leaves no room.
     """
+    ask = _with_room(ask, tokenizer, min(max_pieces // 2, PROMPT_PIECES))
     bare = tokenizer.prompt_size(replace(ask, labels=(), prompts=()))
     room = min(max_pieces // 2, PROMPT_PIECES) - bare
     if ask.instruction and room < LABEL_ROOM:
         raise ValueError(
             f"'{' '.join(ask.instruction)[:60]}…' is {bare} pieces long; with this network a question may have about "
             f"{room + bare - LABEL_ROOM} at most. Say it in fewer words."
-        )
-    if ask.beside and room < LABEL_ROOM:
-        raise ValueError(
-            f"The {len(ask.beside)} labels that are read beside the others take {bare} pieces, which leaves those no "
-            f"room: {', '.join(ask.beside)[:60]}… Name fewer with the setting 'beside'."
         )
     if tokenizer.labels_apart:
         for first in range(0, len(ask.labels), LABELS_APART):
@@ -140,6 +160,21 @@ def label_groups(ask: Query, tokenizer: PieceTokenizer, max_pieces: int) -> Iter
             last += 1
         yield replace(ask, labels=ask.labels[first:last], prompts=ask.label_prompts[first:last])
         first = last
+
+
+def _with_room(ask: Query, tokenizer: PieceTokenizer, room: int) -> Query:
+    """The ask with as many of the labels beside as leave half of the room."""
+    sizes = itertools.accumulate(1 + len(pieces) for pieces in tokenizer.pieces(ask.beside))
+    n_fit = sum(size <= room // 2 for size in sizes)
+    if n_fit == len(ask.beside):
+        return ask
+    logger.warning(
+        "Of %d labels that are read beside the others, only the first %d fit: without %s.",
+        len(ask.beside),
+        n_fit,
+        ", ".join(ask.beside[n_fit:])[:200],
+    )
+    return replace(ask, beside=ask.beside[:n_fit])
 
 
 def warn_of_many(n_labels: int) -> None:

@@ -27,28 +27,29 @@ def pair_asks(
 ) -> list[Query]:
     """One question: all relations between the entities of the window, in tokens of the Doc.
 
-    beside: Labels of entities that are read with them; those of these entities where there are none.
+    beside: Labels of entities that are read with them; those of all the entities where there are none.
     """
+    entities = list(entities)
     inside = [entity for entity in entities if window.start <= entity.start and entity.end <= window.end]
     places = tuple(sorted({trimmed(entity) for entity in inside}))
     if len(places) < 2 or not relations:
         return []
     names, prompts = (tuple(texts) for texts in zip(*((r.name, r.prompt) for r in relations), strict=True))
-    types = tuple(beside) or tuple(dict.fromkeys(entity.label_ for entity in inside if entity.label_))
+    types = tuple(beside) or tuple(dict.fromkeys(entity.label_ for entity in entities if entity.label_))
     return [Query((), names, prompts, spans=places, beside=types)]
 
 
 def pair_relations(
     spans: Iterable[ScoredSpan], entities: Iterable[Span], types: Mapping[str, RelationType]
 ) -> Iterator[Relation]:
-    """Scored pairs as relations between entities, as far as the types of these allow it."""
+    """Scored pairs as relations between entities that don't overlap, as far as the types of these allow it."""
     at: dict[Place, list[Span]] = {}
     for entity in entities:
         at.setdefault(trimmed(entity), []).append(entity)
     for start, end, label, score, head in spans:
         assert head is not None
         heads, tails = allowed(at[head], types[label].head), allowed(at[start, end], types[label].tail)
-        if heads and tails:
+        if heads and tails and (head[1] <= start or end <= head[0]):
             yield Relation(heads[0], label, tails[0], score)
 
 

@@ -151,6 +151,8 @@ class Run:
                 pipe.teacher.set_state(state["teacher"])
                 if state["network"] is not None:
                     owned_shim(pipe.model).set_training_state(state["network"])  # type: ignore[union-attr]
+                for layer, data in zip(pipe.model.layers, state["layers"], strict=True):
+                    layer.from_bytes(data.numpy().tobytes())
             else:
                 pipe.from_bytes(state.numpy().tobytes())  # type: ignore[attr-defined]
         random.setstate(saved["random"])
@@ -219,6 +221,14 @@ def numpy_state() -> dict[str, Any]:
 
 def _state(pipe: Any) -> Any:
     if not isinstance(pipe, Extractor):
-        return torch.frombuffer(bytearray(pipe.to_bytes(exclude=["vocab"])), dtype=torch.uint8)
+        return _tensor(pipe.to_bytes(exclude=["vocab"]))
     shim = owned_shim(pipe.model)
-    return {"teacher": pipe.teacher.state(), "network": shim.training_state() if shim else None}
+    return {
+        "teacher": pipe.teacher.state(),
+        "network": shim.training_state() if shim else None,
+        "layers": [_tensor(layer.to_bytes()) for layer in pipe.model.layers],  # those that give vectors of words
+    }
+
+
+def _tensor(data: bytes) -> torch.Tensor:
+    return torch.frombuffer(bytearray(data), dtype=torch.uint8)

@@ -2,12 +2,16 @@
 
 import pytest
 import spacy
+import torch
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 from spacy.util import fix_random_seed
 
+from spacy_gliner.batching import collate_vectors
 from spacy_gliner.ml.architectures import shim_of
+from spacy_gliner.training.checkpointing import checkpoints
 from spacy_gliner.training.optimizers import AdamW
+from spacy_gliner.types import Origin, Query
 
 from .helpers import ents
 
@@ -189,6 +193,51 @@ def test_spacys_own_vectors_do_as_well(make_nlp):
     nlp.remove_pipe("transformer")
     learn(nlp, 150)
     assert [ents(doc) for doc in nlp.pipe(TEXTS)] == list(TEXTS.values())
+
+
+def test_a_training_goes_on_with_the_layers_that_give_vectors(make_nlp, tmp_path):
+    embed = {"@architectures": "spacy.HashEmbedCNN.v2", "pretrained_vectors": None, "width": 16, "depth": 1}
+    embed |= {"embed_size": 50, "window_size": 1, "maxout_pieces": 2, "subword_features": False}
+    states = []
+    for run in range(2):
+        nlp = make_nlp(tok2vec=embed)
+        nlp.remove_pipe("transformer")
+        learn(nlp, 0)
+        go_on = checkpoints(tmp_path / "state", every=3)
+        for number in range(4 if run == 0 else 5):
+            go_on(nlp, {"step": number, "epoch": 0, "losses": {}, "checkpoints": [], "seconds": 0, "words": 0})
+            if run == 0 or number == 3:
+                states.append(nlp.get_pipe("gliner_ner").model.layers[0].to_bytes())
+            nlp.update(examples_of(nlp), sgd=AdamW(learn_rate=0.01))
+    assert states[-1] == states[3]
+    assert states[3] != states[0]
+
+
+def test_given_vectors_come_to_the_device_of_the_network():
+    query = Query(("a", "b"), ("x",), origin=Origin(0, (0, 1)))
+    batch = collate_vectors([query], [torch.zeros(2, 4)])
+    assert batch.to(torch.device("meta")).vectors.device.type == "meta"
+    elsewhere = collate_vectors([query], [torch.zeros(2, 4, device="meta")])
+    with pytest.raises(NotImplementedError):  # it tries to, and of this device nothing can be copied
+        elsewhere.to(torch.device("cpu"))
+
+
+def test_listeners_can_be_replaced(make_nlp):
+    nlp = make_nlp()
+    learn(nlp, 3)
+    nlp.replace_listeners("transformer", "gliner_ner", ["model.tok2vec"])
+    nlp.remove_pipe("transformer")
+    step(nlp, examples_of(nlp))
+    nlp("Ada met Babbage .")
+
+
+def test_a_network_that_listens_can_not_be_borrowed(make_nlp):
+    nlp = make_nlp()
+    learn(nlp, 1)
+    lent = {"source": {"@misc": "spacy_gliner.FromComponent.v1", "component": "gliner_ner"}}
+    nlp.add_pipe("gliner_ner", name="other", config={"labels": ["city"], "model": lent})
+    with pytest.raises(ValueError, match="can't be borrowed"):
+        nlp("Ada met Babbage .")
 
 
 def test_what_can_not_be_is_said(make_nlp, make_task_nlp, tmp_path):
