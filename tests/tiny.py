@@ -127,12 +127,21 @@ def tiny_network_checkpoint(backbone: dict | None = None, *, seed: int = 5, **se
     return Checkpoint(network, tokenizer)
 
 
+AS_THEY_ARE = (
+    "encoder.transformer.",
+    "encoder.labels.transformer.",
+    "encoder.fusion.",
+    "head.context.",
+    "head.markers.context.",
+)
+
+
 def spread(network: Network, tokenizer: PieceTokenizer) -> None:
     """Let scores come near 0 and near 1 and differ from word to word."""
     last = network.head.out_mlp.second if network.config.head == "token" else network.head.project_label.second
     with torch.no_grad():
         for name, parameter in network.named_parameters():
-            if not name.startswith(("encoder.transformer.", "encoder.labels.transformer.", "encoder.fusion.")):
+            if not name.startswith(AS_THEY_ARE):
                 parameter *= 3.0 if parameter.ndim > 1 else 0.0
         last.weight *= 2.0 / torch.cat([scores.flatten() for scores in scores_of(network, tokenizer, QUERIES)]).std()
 

@@ -11,6 +11,7 @@ from typing import Any, get_args
 from torch import Tensor
 
 from ..batching import PieceTokenizer
+from ..nn.context import context_config
 from ..nn.network import HeadName, Network, NetworkConfig
 from ..types import Pooling
 from .weights import their_name
@@ -24,7 +25,6 @@ HEADS: dict[str, HeadName] = {"token_level" if head == "token" else head: head f
 UNSUPPORTED = {
     "labels_decoder": "a generative label decoder",
     "triples_layer": "scores of relations from head, relation and tail at once (triples_layer)",
-    "span_encoder_config": "a context encoder before the span head",
     "precomputed_prompts_mode": "precomputed prompts",
 }
 
@@ -81,10 +81,12 @@ def network_config(
         label_backbone = _backbone_config(values, state, folder, hub, *names, LABEL_WEIGHTS)
     fusion = str(values.get("post_fusion_schema") or "") if label_backbone else ""
     layers = {name.split(".")[3] for name in state if name.startswith("encoder.fusion.layers.")}
+    context = values.get("span_encoder_config")
+    width = state[name].shape[1]
     return NetworkConfig(
         backbone=_backbone_config(values, state, folder, hub, "encoder_config", "model_name", TEXT_WEIGHTS),
         head=head,
-        width=state[name].shape[1],
+        width=width,
         max_width=int(values.get("max_width", 12)),
         lstm_layers=sum(name.startswith("encoder.lstm.lstm.weight_ih_l") for name in state) // 2,
         dropout=float(values.get("dropout", 0.4)),
@@ -96,6 +98,7 @@ def network_config(
         pooling=values.get("subtoken_pooling", "first"),
         embed_marker=values.get("embed_ent_token") is not False,
         fuse_layers=bool(values.get("fuse_layers")),
+        context=context_config(context, width) if context else None,
         represent_spans=bool(values.get("represent_spans")) and head == "token",
         links=str(values.get("relations_layer") or "").lower(),
         embed_relation_marker=values.get("embed_rel_token") is not False,
@@ -189,6 +192,7 @@ def their_config(network: Network, tokenizer: PieceTokenizer) -> dict[str, Any]:
             "embed_ent_token": config.embed_marker,
             "fuse_layers": config.fuse_layers,
             "represent_spans": config.represent_spans,
+            "span_encoder_config": config.context,
             "span_score": config.span_score,
             "ent_token": tokenizer.label_marker,
             "sep_token": tokenizer.separator,

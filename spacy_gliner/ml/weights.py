@@ -14,7 +14,7 @@ from ..nn.network import Network, NetworkConfig, build_network
 
 WEIGHT_FILES = ("model.safetensors", "model.fp16.safetensors", "model.bf16.safetensors", "pytorch_model.bin")
 
-SPANS = "span_rep_layer.span_rep_layer."
+SPANS, CONTEXT = "span_rep_layer.span_rep_layer.", "span_rep_layer.context_encoder."
 # Names in published files -> names in our networks.
 WEIGHT_NAMES = [
     ("token_rep_layer.bert_layer.model.", "encoder.transformer.backbone."),
@@ -28,6 +28,8 @@ WEIGHT_NAMES = [
     (SPANS, "head."),  # on the way in, `read_weights` is told which of these it is
     (SPANS, "head.spans."),
     (SPANS, "head.markers."),
+    (CONTEXT, "head.context."),
+    (CONTEXT, "head.markers.context."),
     ("prompt_rep_layer.", "head.project_label."),
     ("scorer.", "head."),
     ("pair_rep_layer.", "pairs.project_pair."),
@@ -126,6 +128,8 @@ def _some(names: list[str], limit: int = 8) -> str:
 def _our_name(name: str, spans: str) -> str:
     if name.startswith(SPANS):
         return spans + name.removeprefix(SPANS)
+    if name.startswith(CONTEXT):
+        return ("head.markers.context." if spans == "head.markers." else "head.context.") + name.removeprefix(CONTEXT)
     for theirs, ours in WEIGHT_NAMES:
         if name.startswith(theirs):
             return ours + name.removeprefix(theirs)

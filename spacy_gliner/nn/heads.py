@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from ..types import Reps, SpanLogits, SpanScore, TokenLogits
+from .context import ContextEncoder
 from .layers import Perceptron
 from .screening import pays, screened_products
-from .spans import Markers
+from .spans import Markers, in_context
 
 PAIRS = 4096
 
@@ -26,13 +27,19 @@ class SpanHead(Markers):
     `span = out_project(relu([project_start(first word); project_end(last word)]))`,
     `logit = span · project_label(label)`.
 
-    markers: As of `Markers`.
+    markers, context: As of `Markers`.
     """
 
     def __init__(
-        self, *, width: int, max_width: int, dropout: float, markers: Literal["markerV0", "marker"] = "markerV0"
+        self,
+        *,
+        width: int,
+        max_width: int,
+        dropout: float,
+        markers: Literal["markerV0", "marker"] = "markerV0",
+        context: ContextEncoder | None = None,
     ) -> None:
-        super().__init__(width, dropout, markers)
+        super().__init__(width, dropout, markers, context)
         self.max_width = max_width
         self.project_label = Perceptron(width, 4 * width, width, dropout)
 
@@ -45,8 +52,9 @@ class SpanHead(Markers):
         """Reps -> SpanLogits."""
         first = self.out_project if isinstance(self.out_project, nn.Linear) else self.out_project.first
         by_start, by_end = first.weight.chunk(2, dim=1)
-        starts = self.project_start(reps.words).relu() @ by_start.T
-        ends = self.project_end(reps.words).relu() @ by_end.T + first.bias
+        words = in_context(self.context, reps)
+        starts = self.project_start(words).relu() @ by_start.T
+        ends = self.project_end(words).relu() @ by_end.T + first.bias
         labels = reps.labels if reps.labels_read else self.read_labels(reps.labels)
         floors = reps.floors or [-torch.inf] * len(reps.word_lengths)
         of_words = (rows.split(reps.word_lengths) for rows in (starts, ends))
@@ -73,10 +81,14 @@ class RepresentedSpanHead(nn.Module):
     """Every span up to `max_width` words: its representation · label representation (the other modes of `spans`).
 
     spans: `words (W, H) -> (W, K, H)`.
+    context: Reads the words first.
     """
 
-    def __init__(self, spans: nn.Module, *, width: int, max_width: int, dropout: float) -> None:
+    def __init__(
+        self, spans: nn.Module, *, width: int, max_width: int, dropout: float, context: ContextEncoder | None = None
+    ) -> None:
         super().__init__()
+        self.context = context
         self.max_width = max_width
         self.spans = spans
         self.project_label = Perceptron(width, 4 * width, width, dropout)
@@ -88,16 +100,17 @@ class RepresentedSpanHead(nn.Module):
 
     def represent(self, reps: Reps, spans: Tensor) -> Tensor:
         """Spans (N, 2) by their first and last word -> (N, D). Of a span wider than `max_width`, the beginning."""
-        texts = [text for text in reps.words.split(reps.word_lengths) if len(text)]
+        texts = [text for text in in_context(self.context, reps).split(reps.word_lengths) if len(text)]
         represented = torch.cat([reps.words.new_zeros(0, self.max_width, reps.words.shape[1]), *map(self.spans, texts)])
         return represented[spans[:, 0], (spans[:, 1] - spans[:, 0]).clamp(max=self.max_width - 1)]
 
     def forward(self, reps: Reps) -> SpanLogits:
         """Reps -> SpanLogits."""
         read = reps.labels if reps.labels_read else self.read_labels(reps.labels)
+        texts = in_context(self.context, reps).split(reps.word_lengths)
         blocks = [
             (self.spans(words) @ labels.T).reshape(-1)
-            for words, labels in zip(reps.words.split(reps.word_lengths), reps.per_query(read), strict=True)
+            for words, labels in zip(texts, reps.per_query(read), strict=True)
             if len(words)
         ]
         return SpanLogits(_joined(blocks, reps), reps.word_lengths, reps.label_lengths, self.max_width)
@@ -112,6 +125,7 @@ class TokenHead(nn.Module):
     markers: Whether there are markers that represent given spans: in networks that know relations too, and in those
         that score once more what they find, by `markers · label`.
     project_labels: Whether labels are projected before all else, as in the former.
+    context: Reads the words before spans are represented.
     """
 
     def __init__(
@@ -122,10 +136,11 @@ class TokenHead(nn.Module):
         span_score: SpanScore = "minimum",
         markers: bool = False,
         project_labels: bool = False,
+        context: ContextEncoder | None = None,
     ) -> None:
         super().__init__()
         self.span_score: SpanScore = span_score
-        self.markers = Markers(width, dropout) if markers else None
+        self.markers = Markers(width, dropout, context=context) if markers else None
         self.project_label = Perceptron(width, 4 * width, width, dropout) if project_labels else nn.Identity()
         self.rescores = markers and not project_labels
         self.proj_token = nn.Linear(width, 2 * width)

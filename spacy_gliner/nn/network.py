@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from torch import Tensor, nn
 
 from ..types import Batch, Logits, Pieces, Pooling, SpanScore
+from .context import ContextEncoder
 from .encoders import BiEncoder, LabelEncoder, UniEncoder
 from .fusion import Fusion
 from .heads import RepresentedSpanHead, SpanHead, TokenHead
@@ -54,6 +55,7 @@ class NetworkConfig:
     links: Of a network that knows relations between given spans too (a joint network), how it scores which pairs are
         related at all: one of `pairs.LINKS`, or "none". "" for networks that only know spans.
     embed_relation_marker: As `embed_marker`, for labels of relations.
+    context: Of an encoder that reads words once more before spans are represented, the configuration; None for none.
     represent_spans: Whether a token head scores what it finds once more, by representations of spans.
     vector_width: Where another component gives the vectors of words, how wide they are; otherwise 0.
     """
@@ -74,6 +76,7 @@ class NetworkConfig:
     fuse_layers: bool = False
     links: str = ""
     embed_relation_marker: bool = True
+    context: dict[str, Any] | None = field(default=None, hash=False)
     represent_spans: bool = False
     vector_width: int = 0
 
@@ -173,14 +176,16 @@ def build_network(config: NetworkConfig) -> Network:
 
 
 def _head(config: NetworkConfig) -> Head:
+    shape: dict[str, Any] = {"width": config.width, "dropout": config.dropout}
+    shape["context"] = ContextEncoder(config.width, config.context) if config.context else None
     if config.head == "token":
         joint = bool(config.links)
-        settings: dict[str, Any] = {"markers": joint or config.represent_spans, "project_labels": joint}
-        return TokenHead(width=config.width, dropout=config.dropout, span_score=config.span_score, **settings)
+        shape |= {"markers": joint or config.represent_spans, "project_labels": joint}
+        return TokenHead(span_score=config.span_score, **shape)
     if config.head in ("markerV0", "marker"):
-        return SpanHead(width=config.width, max_width=config.max_width, dropout=config.dropout, markers=config.head)
+        return SpanHead(max_width=config.max_width, markers=config.head, **shape)
     spans = SPANS[config.head](config.width, config.max_width, config.dropout)
-    return RepresentedSpanHead(spans, width=config.width, max_width=config.max_width, dropout=config.dropout)
+    return RepresentedSpanHead(spans, max_width=config.max_width, **shape)
 
 
 def _fusion(config: NetworkConfig, text: Transformer) -> Fusion:

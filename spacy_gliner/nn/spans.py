@@ -12,9 +12,15 @@ from torch import Tensor, nn
 from torch.nn.functional import conv1d, pad
 
 from ..types import Reps
+from .context import ContextEncoder
 from .layers import Perceptron
 
 QUERY_WIDTH = 128
+
+
+def in_context(context: ContextEncoder | None, reps: Reps) -> Tensor:
+    """The words, read by a context encoder where there is one."""
+    return reps.words if context is None else context(reps.words, reps.word_lengths)
 
 
 class Markers(nn.Module):
@@ -22,10 +28,18 @@ class Markers(nn.Module):
 
     markers: "markerV0" (hidden layers four times as wide, `out_project` a perceptron) or the older "marker" (twice as
         wide, `out_project` one Linear).
+    context: Reads the words first.
     """
 
-    def __init__(self, width: int, dropout: float, markers: Literal["markerV0", "marker"] = "markerV0") -> None:
+    def __init__(
+        self,
+        width: int,
+        dropout: float,
+        markers: Literal["markerV0", "marker"] = "markerV0",
+        context: ContextEncoder | None = None,
+    ) -> None:
         super().__init__()
+        self.context = context
         n_hidden = (4 if markers == "markerV0" else 2) * width
         self.project_start = Perceptron(width, n_hidden, width, dropout)
         self.project_end = Perceptron(width, n_hidden, width, dropout)
@@ -35,7 +49,8 @@ class Markers(nn.Module):
 
     def represent(self, reps: Reps, spans: Tensor) -> Tensor:
         """Spans (N, 2) by their first and last word, of any width, -> (N, D)."""
-        starts, ends = self.project_start(reps.words[spans[:, 0]]), self.project_end(reps.words[spans[:, 1]])
+        words = in_context(self.context, reps)
+        starts, ends = self.project_start(words[spans[:, 0]]), self.project_end(words[spans[:, 1]])
         represented: Tensor = self.out_project(torch.cat([starts, ends], dim=1).relu())
         return represented
 

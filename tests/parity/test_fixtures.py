@@ -26,7 +26,7 @@ from ..tiny import numbers
 from .reference import Asked, ask, assert_entities_equal, assert_logits_equal, assert_relations_equal
 
 FOLDER = os.environ.get("SPACY_GLINER_PARITY")
-OTHER_KINDS = ("labels_decoder", "triples_layer", "span_encoder_config")
+OTHER_KINDS = ("labels_decoder", "triples_layer")
 LOSS_SETTINGS = {"alpha", "gamma", "label_smoothing"}
 
 pytestmark = pytest.mark.skipif(not FOLDER, reason="SPACY_GLINER_PARITY names no folder")
@@ -46,7 +46,8 @@ def is_loaded(folder: Path) -> bool:
 def padding_counts(folder: Path) -> bool:
     """Whether padding takes part in the reference's scores, so that only texts by themselves can be compared."""
     config = json.loads((folder / "checkpoint" / "gliner_config.json").read_text(encoding="utf8"))
-    return bool(config.get("fuse_layers")) or config["span_mode"] in ("markerV1", "markerV2")
+    counts = config.get("fuse_layers") or config.get("span_encoder_config") or config.get("represent_spans")
+    return bool(counts) or config["span_mode"] in ("markerV1", "markerV2")
 
 
 def cases(folder: Path) -> list[dict]:

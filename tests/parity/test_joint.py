@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from gliner import GLiNER
 
 from spacy_gliner.decoding import candidates
-from spacy_gliner.ml.checkpoints import read_checkpoint
+from spacy_gliner.ml.checkpoints import read_checkpoint, write_checkpoint
 
 from ..tiny import numbers, tiny_bert, tiny_deberta
 from .reference import LOGIT_TOLERANCE, ask, assert_entities_equal, build_reference
@@ -104,3 +105,14 @@ def test_scores_of_relations_equal_the_reference(pair, relations, threshold):
                 (h, t) for h, t in (ours[:, :, -1].sigmoid() > threshold).nonzero().tolist() if h != t
             }
     assert n_pairs or threshold > 0.05
+
+
+def test_the_reference_library_reads_what_we_write(pair, tmp_path):
+    model, checkpoint = pair
+    write_checkpoint(checkpoint, tmp_path / "written")
+    again = GLiNER.from_pretrained(str(tmp_path / "written"))
+    texts = TEXTS[2:3]
+    expected = model.inference(texts, LABELS, RELATIONS, threshold=0.3)
+    entities, relations = again.inference(texts, LABELS, RELATIONS, threshold=0.3)
+    assert [[e["text"], e["label"]] for e in entities[0]] == [[e["text"], e["label"]] for e in expected[0][0]]
+    assert [r["score"] for r in relations[0]] == pytest.approx([r["score"] for r in expected[1][0]], abs=1e-4)

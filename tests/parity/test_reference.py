@@ -13,6 +13,8 @@ from ..tiny import numbers, tiny_bert, tiny_deberta, tiny_modernbert
 from .reference import ask, assert_entities_equal, assert_logits_equal, build_reference, reference_logits
 
 LABELS_APART = {"labels_encoder": "labels", "labels_encoder_config": tiny_bert(hidden_size=16)}
+RNN = {"model_type": "rnn", "hidden_size": 16, "num_hidden_layers": 2, "bidirectional": False}
+MODERNBERT = {"model_type": "modernbert", "num_hidden_layers": 2, "num_attention_heads": 4}
 MODES = ["query", "mlp", "cat", "conv_conv", "conv_max", "conv_mean", "conv_sum", "conv_share"]
 NETWORKS = {
     "deberta markerV0": (tiny_deberta, {"span_mode": "markerV0"}),
@@ -92,8 +94,13 @@ def test_logits_equal_the_reference(pair, labels):
         (tiny_deberta, {"span_mode": "markerV0", "fuse_layers": True}),
         (tiny_bert, {"span_mode": "token_level", "fuse_layers": True, "hidden_size": 32}),
         (tiny_deberta, {"span_mode": "markerV0", "fuse_layers": True, **LABELS_APART}),
+        (tiny_bert, {"span_mode": "markerV0", "span_encoder_config": {"model_type": "rnn"}}),
+        (tiny_bert, {"span_mode": "query", "span_encoder_config": RNN}),
+        (tiny_bert, {"span_mode": "marker", "span_encoder_config": {"model_type": "deberta-v2", "hidden_size": 16}}),
+        (tiny_deberta, {"span_mode": "markerV2", "span_encoder_config": {"model_type": "deberta-v2"}}),
+        (tiny_bert, {"span_mode": "markerV0", "span_encoder_config": MODERNBERT, **LABELS_APART}),
     ],
-    ids=["markerV1", "markerV2", "fused layers", "fused layers, token", "fused layers, bi-encoder"],
+    ids=lambda value: "-".join(map(str, value)) if isinstance(value, dict) else "",
 )
 def test_where_padding_counts_in_the_reference_single_texts_give_the_same(backbone, settings, tmp_path):
     model = build_reference(tmp_path / "tokenizer", backbone(), **settings)
@@ -172,10 +179,11 @@ def test_losses_and_gradients_equal_the_reference(pair, alpha, gamma, smoothing)
 RESCORING = {
     "uni-encoder": {"span_mode": "token_level", "represent_spans": True},
     "bi-encoder": {"span_mode": "token_level", "represent_spans": True, **LABELS_APART},
+    "in context": {"span_mode": "token_level", "represent_spans": True, "span_encoder_config": RNN},
 }
 
 
-@pytest.mark.parametrize("threshold", [0.2, 0.4])
+@pytest.mark.parametrize("threshold", [0.1, 0.25])
 @pytest.mark.parametrize("kind", list(RESCORING))
 def test_what_is_scored_once_more_equals_the_reference(kind, threshold, tmp_path_factory):
     model = build_reference(tmp_path_factory.mktemp("tokenizer"), tiny_bert(), seed=3, **RESCORING[kind])
