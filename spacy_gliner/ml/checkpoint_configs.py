@@ -13,6 +13,7 @@ from torch import Tensor
 from ..batching import PieceTokenizer
 from ..nn.context import context_config
 from ..nn.network import HeadName, Network, NetworkConfig
+from ..nn.triples import TRIPLES
 from ..types import Pooling
 from .weights import their_name
 
@@ -24,7 +25,6 @@ HEADS: dict[str, HeadName] = {"token_level" if head == "token" else head: head f
 # Configuration values of networks that are of another kind, and what they stand for.
 UNSUPPORTED = {
     "labels_decoder": "a generative label decoder",
-    "triples_layer": "scores of relations from head, relation and tail at once (triples_layer)",
     "precomputed_prompts_mode": "precomputed prompts",
 }
 
@@ -54,6 +54,8 @@ def read_config(folder: Path) -> dict[str, Any]:
         kinds.append(f"subtoken_pooling '{values['subtoken_pooling']}'")
     if values.get("span_mode", "markerV0") not in HEADS:
         kinds.append(f"span_mode '{values['span_mode']}'")
+    if values.get("triples_layer") not in (None, "", *TRIPLES):
+        kinds.append(f"triples_layer '{values['triples_layer']}', which has weights that are known for no checkpoint")
     if kinds:
         raise ValueError(
             f"{folder} holds {' and '.join(kinds)}. Supported are uni-, bi- and poly-encoders with span_mode "
@@ -101,6 +103,7 @@ def network_config(
         context=context_config(context, width) if context else None,
         represent_spans=bool(values.get("represent_spans")) and head == "token",
         links=str(values.get("relations_layer") or "").lower(),
+        triples=str(values.get("triples_layer") or ""),
         embed_relation_marker=values.get("embed_rel_token") is not False,
     )
 
@@ -163,7 +166,7 @@ def their_config(network: Network, tokenizer: PieceTokenizer) -> dict[str, Any]:
     if config.links:
         joint = {
             "relations_layer": config.links,
-            "triples_layer": None,
+            "triples_layer": config.triples or None,
             "rel_token": tokenizer.relation_marker,
             "rel_token_index": tokenizer.tokenizer.token_to_id(tokenizer.relation_marker),
             "embed_rel_token": config.embed_relation_marker,

@@ -68,8 +68,8 @@ def read_checkpoint(folder: Path, **hub: Any) -> Checkpoint:
     )
     if not apart and max(tokenizer.marker_ids) >= rows:
         raise ValueError(
-            f"The tokenizer of {folder} gives its markers the ids {' and '.join(map(str, tokenizer.marker_ids))}, but the "
-            f"weights have only {rows} embedding rows: the two don't belong together."
+            f"The tokenizer of {folder} gives its markers the ids {' and '.join(map(str, tokenizer.marker_ids))}, but "
+            f"the weights have only {rows} embedding rows: the two don't belong together."
         )
     network = trained_network(config, state, where=str(folder))
     return Checkpoint(network, tokenizer)

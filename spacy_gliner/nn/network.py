@@ -17,6 +17,7 @@ from .heads import RepresentedSpanHead, SpanHead, TokenHead
 from .pairs import LINKS, PairHead
 from .spans import SPANS
 from .transformer import Transformer
+from .triples import TRIPLES
 
 HeadName = Literal[
     "token",
@@ -54,6 +55,7 @@ class NetworkConfig:
     fuse_layers: Whether all layers of the backbones count, and not only the last.
     links: Of a network that knows relations between given spans too (a joint network), how it scores which pairs are
         related at all: one of `pairs.LINKS`, or "none". "" for networks that only know spans.
+    triples: How it scores head, label and tail, if at once: one of `triples.TRIPLES`; see `PairHead`.
     embed_relation_marker: As `embed_marker`, for labels of relations.
     context: Of an encoder that reads words once more before spans are represented, the configuration; None for none.
     represent_spans: Whether a token head scores what it finds once more, by representations of spans.
@@ -75,6 +77,7 @@ class NetworkConfig:
     embed_marker: bool = True
     fuse_layers: bool = False
     links: str = ""
+    triples: str = ""
     embed_relation_marker: bool = True
     context: dict[str, Any] | None = field(default=None, hash=False)
     represent_spans: bool = False
@@ -86,6 +89,7 @@ class NetworkConfig:
             ("span_score", get_args(SpanScore)),
             ("pooling", get_args(Pooling)),
             ("links", ("", "none", *LINKS)),
+            ("triples", ("", *TRIPLES)),
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}.")
@@ -167,7 +171,8 @@ def build_network(config: NetworkConfig) -> Network:
         assert text is not None
         markers = {name: getattr(config, name) for name in ("embed_marker", "embed_relation_marker")}
         uni = UniEncoder(text, lstm_layers=config.lstm_layers, **markers, **shape)
-        pairs = PairHead(width=config.width, dropout=config.dropout, links=config.links) if config.links else None
+        kinds = {"links": config.links, "triples": config.triples}
+        pairs = PairHead(width=config.width, dropout=config.dropout, **kinds) if config.links else None
         return Network(config, uni, _head(config), pairs).eval()
     labels = LabelEncoder(Transformer(config.label_backbone, fuse_layers=config.fuse_layers), width=config.width)
     fusion = _fusion(config, text) if config.fusion and text is not None else None

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..types import PairLogits
 from .layers import Perceptron
+from .triples import TRIPLES
 
 PAIRS = 4096
 ATTENTION_HEADS = 8
@@ -20,17 +21,21 @@ class PairHead(nn.Module):
     """`logit = project_pair([head; tail]) · label`, the label's vector as it is; and which pairs are related at all.
 
     links: How the latter is scored, one of `LINKS`; or "none" where all pairs are as likely.
+    triples: Another way to score head, label and tail: one of `TRIPLES`.
     """
 
-    def __init__(self, *, width: int, dropout: float, links: str) -> None:
+    def __init__(self, *, width: int, dropout: float, links: str, triples: str = "") -> None:
         super().__init__()
-        self.project_pair = Perceptron(2 * width, 4 * width, width, dropout)
+        self.triples = triples
+        self.project_pair = Perceptron(2 * width, 4 * width, width, dropout) if not triples else None
         self.links = LINKS[links](width) if links != "none" else None
 
     def forward(self, spans: Tensor, span_lengths: list[int], labels: Tensor, label_lengths: list[int]) -> PairLogits:
         """Spans (N, D) and labels (C, D) of all queries -> PairLogits."""
-        by_head, by_tail = self.project_pair.first.weight.chunk(2, dim=1)
-        heads, tails = spans @ by_head.T, spans @ by_tail.T + self.project_pair.first.bias
+        heads = tails = spans
+        if self.project_pair is not None:
+            by_head, by_tail = self.project_pair.first.weight.chunk(2, dim=1)
+            heads, tails = spans @ by_head.T, spans @ by_tail.T + self.project_pair.first.bias
         of_spans = (rows.split(span_lengths) for rows in (spans, heads, tails))
         of_queries = zip(*of_spans, labels.split(label_lengths), strict=True)
         blocks = [self._score(*of_query).reshape(-1) for of_query in of_queries]
@@ -42,8 +47,12 @@ class PairHead(nn.Module):
         n_spans = len(spans)
         if not n_spans:
             return spans.new_zeros(0, 0, len(labels) + 1)
-        some = max(1, PAIRS // n_spans)
-        blocks = [self.project_pair.products(few[:, None] + tails, labels) for few in heads.split(some)]
+        if self.project_pair is not None:
+            some = max(1, PAIRS // n_spans)
+            blocks = [self.project_pair.products(few[:, None] + tails, labels) for few in heads.split(some)]
+        else:
+            score = TRIPLES[self.triples]
+            blocks = [score(head, labels, tails[:, None])[None] for head in heads]
         linked = spans.new_zeros(n_spans, n_spans) if self.links is None else self.links(spans)
         return torch.cat([torch.cat(blocks), linked[:, :, None]], dim=2)
 

@@ -51,7 +51,7 @@ NETWORKS = {
     "markerV0, two lstm layers": {"head": "markerV0", "lstm_layers": 2, "backbone": tiny_deberta()},
     "marker without projection": {"head": "marker", "width": 32, "backbone": tiny_deberta()},
     "modernbert": {"head": "markerV0", "backbone": tiny_modernbert(), "max_width": 3, "max_words": 100},
-    "joint": {"links": "mlp"},
+    "joint": {"links": "mlp", "triples": "DistMult"},
     "token, scored once more in context": {"represent_spans": True, "context": RNN},
     "markerV0 in context": {"head": "markerV0", "context": DEBERTA},
     "query in context": {"head": "query", "context": MODERNBERT},
@@ -321,7 +321,7 @@ def test_what_is_wrong_with_a_folder_is_said(tiny_checkpoint, tmp_path, harm, er
     "values, what",
     [
         ({"labels_decoder": "gpt2"}, "a generative label decoder"),
-        ({"relations_layer": "dot", "triples_layer": "TransE"}, "triples_layer"),
+        ({"relations_layer": "dot", "triples_layer": "TransH"}, "triples_layer 'TransH', which has weights"),
         ({"precomputed_prompts_mode": True}, "precomputed prompts"),
         ({"model_type": "gliner_streaming_span"}, "a streaming network"),
         ({"subtoken_pooling": "sum"}, "subtoken_pooling 'sum'"),

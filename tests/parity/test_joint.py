@@ -11,6 +11,7 @@ from gliner import GLiNER
 
 from spacy_gliner.decoding import candidates
 from spacy_gliner.ml.checkpoints import read_checkpoint, write_checkpoint
+from spacy_gliner.nn.triples import TRIPLES
 
 from ..tiny import numbers, tiny_bert, tiny_deberta
 from .reference import LOGIT_TOLERANCE, ask, assert_entities_equal, build_reference
@@ -19,6 +20,11 @@ LINKS = ["none", "dot", "mlp", "bilinear", "attention", "gcn", "gat"]
 NETWORKS = {
     **{f"markerV0, {links}": {"span_mode": "markerV0", "relations_layer": links} for links in LINKS},
     **{f"token, {links}": {"span_mode": "token_level", "relations_layer": links} for links in LINKS[:4]},
+    **{
+        f"markerV0, {triples}": {"span_mode": "markerV0", "relations_layer": "none", "triples_layer": triples}
+        for triples in TRIPLES
+        if triples != "HolE"  # fails in the reference where there is no pair; see nn/test_triples.py
+    },
     "marker": {"span_mode": "marker", "relations_layer": "none"},
     "query": {"span_mode": "query", "relations_layer": "dot"},
     "labels by their first pieces": {
