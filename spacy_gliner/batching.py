@@ -28,6 +28,7 @@ class PieceTokenizer:
     label_tokenizer: That of a network that reads labels apart; then texts have no prompt, and no markers.
     relation_marker: That of a network that knows relations too; None for others. Of such networks, the markers that are
         lacking are appended as `label_marker`, `separator`, `relation_marker`.
+    separator_first: Whether such texts begin with the separator.
     n_ids, n_label_ids: How many ids the network knows, where the tokenizer of texts, or that of labels, has more; those
         are read as unknown words.
     """
@@ -40,6 +41,7 @@ class PieceTokenizer:
         *,
         label_tokenizer: Tokenizer | None = None,
         relation_marker: str | None = None,
+        separator_first: bool = False,
         n_ids: int | None = None,
         n_label_ids: int | None = None,
     ) -> None:
@@ -56,6 +58,7 @@ class PieceTokenizer:
         self.label_marker_id: int = tokenizer.token_to_id(label_marker)
         self.separator_id: int = tokenizer.token_to_id(separator)
         self.relation_marker = relation_marker
+        self.separator_first = separator_first
         self.label_tokenizer = label_tokenizer
         self.n_ids = n_ids
         self.n_label_ids = n_label_ids
@@ -108,10 +111,10 @@ class PieceTokenizer:
                 f"This network reads no labels beside those that it looks for ('{query.beside[0]}'); only joint "
                 f"networks for entities and relations do. Leave the setting 'beside' empty."
             )
-        if self.labels_apart:
-            return [], []
-        parts = [(self.label_marker_id, *pieces) for pieces in self.pieces(query.label_prompts)]
         separator = (self.separator_id,)
+        if self.labels_apart:
+            return [separator] if self.separator_first else [], []
+        parts = [(self.label_marker_id, *pieces) for pieces in self.pieces(query.label_prompts)]
         if self.relation_marker is None:
             return [*parts, separator], list(range(len(parts)))
         of_relations, of_spans = self.tokenizer.token_to_id(self.relation_marker), self.label_marker_id
@@ -127,20 +130,23 @@ class PieceTokenizer:
         """The tokenizer, its markers and that of the labels, as bytes."""
         of_labels = None if self.label_tokenizer is None else self.label_tokenizer.to_str()
         message = [self.label_marker, self.separator, self.tokenizer.to_str(), of_labels, self.n_ids, self.n_label_ids]
-        message.append(self.relation_marker)
+        message += [self.relation_marker, self.separator_first]
         return json.dumps(message).encode("utf8")
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "PieceTokenizer":
         """The inverse of `to_bytes`."""
-        label_marker, separator, tokenizer, *apart = json.loads(data)
-        of_labels, n_ids, n_label_ids, relation_marker = (*apart, *[None] * 4)[:4]  # what was saved earlier lacks some
+        saved: list[Any] = json.loads(data)
+        label_marker, separator, tokenizer, *apart = saved
+        apart += [None, None, None, None, False][len(apart) :]  # what was saved earlier lacks some
+        of_labels, n_ids, n_label_ids, relation_marker, separator_first = apart
         return cls(
             Tokenizer.from_str(tokenizer),
             label_marker,
             separator,
             label_tokenizer=None if of_labels is None else Tokenizer.from_str(of_labels),
             relation_marker=relation_marker,
+            separator_first=separator_first,
             n_ids=n_ids,
             n_label_ids=n_label_ids,
         )

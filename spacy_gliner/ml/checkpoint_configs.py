@@ -24,8 +24,7 @@ HEADS: dict[str, HeadName] = {"token_level" if head == "token" else head: head f
 
 # Configuration values of networks that are of another kind, and what they stand for.
 UNSUPPORTED = {
-    "labels_decoder": "a generative label decoder",
-    "precomputed_prompts_mode": "precomputed prompts",
+    "labels_decoder": "a generative label decoder (it writes labels by itself; here, spans get labels that are named)",
 }
 
 
@@ -48,8 +47,10 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{path} should hold a JSON object with the checkpoint's settings, got {type(values).__name__}."
         )
     kinds = [what for key, what in UNSUPPORTED.items() if values.get(key)]
+    if values.get("precomputed_prompts_mode") and (values.get("relations_layer") or not stored_labels(values)):
+        kinds.append("precomputed prompts of a joint network, or without their names (id_to_classes)")
     if values.get("model_type") == "gliner_streaming_span":
-        kinds.append("a streaming network")
+        kinds.append("a streaming network (it reads a text bit by bit with a causal model; a Doc is read as a whole)")
     if values.get("subtoken_pooling", "first") not in get_args(Pooling):
         kinds.append(f"subtoken_pooling '{values['subtoken_pooling']}'")
     if values.get("span_mode", "markerV0") not in HEADS:
@@ -84,6 +85,7 @@ def network_config(
     fusion = str(values.get("post_fusion_schema") or "") if label_backbone else ""
     layers = {name.split(".")[3] for name in state if name.startswith("encoder.fusion.layers.")}
     context = values.get("span_encoder_config")
+    labels = stored_labels(values)
     width = state[name].shape[1]
     return NetworkConfig(
         backbone=_backbone_config(values, state, folder, hub, "encoder_config", "model_name", TEXT_WEIGHTS),
@@ -100,12 +102,21 @@ def network_config(
         pooling=values.get("subtoken_pooling", "first"),
         embed_marker=values.get("embed_ent_token") is not False,
         fuse_layers=bool(values.get("fuse_layers")),
+        stored_labels=len(labels),
         context=context_config(context, width) if context else None,
         represent_spans=bool(values.get("represent_spans")) and head == "token",
         links=str(values.get("relations_layer") or "").lower(),
         triples=str(values.get("triples_layer") or ""),
         embed_relation_marker=values.get("embed_rel_token") is not False,
     )
+
+
+def stored_labels(values: dict[str, Any]) -> list[str]:
+    """The labels whose vectors a checkpoint stores (`precomputed_prompts`), in their order; none of others."""
+    if not values.get("precomputed_prompts_mode"):
+        return []
+    names = values.get("id_to_classes") or {}
+    return [names[key] for key in sorted(names, key=int)]
 
 
 def _backbone_config(
@@ -163,6 +174,9 @@ def their_config(network: Network, tokenizer: PieceTokenizer) -> dict[str, Any]:
         )
     apart: dict[str, Any] = {}
     joint: dict[str, Any] = {}
+    if config.stored_labels and tokenizer.label_tokenizer is not None:
+        names = (tokenizer.label_tokenizer.id_to_token(row) for row in range(config.stored_labels))
+        joint = {"precomputed_prompts_mode": True, "id_to_classes": {i: name for i, name in enumerate(names, start=1)}}
     if config.links:
         joint = {
             "relations_layer": config.links,

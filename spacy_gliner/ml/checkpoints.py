@@ -9,14 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models
 
 from ..batching import PieceTokenizer
-from ..nn.encoders import BiEncoder
+from ..nn.encoders import BiEncoder, LabelEncoder
 from ..nn.network import Network
 from ..nn.spans import SPANS
 from ..nn.transformer import Transformer
-from .checkpoint_configs import CONFIG_FILE, HEADS, RELATION_MARKER, network_config, read_config, their_config
+from .checkpoint_configs import (
+    CONFIG_FILE,
+    HEADS,
+    RELATION_MARKER,
+    network_config,
+    read_config,
+    stored_labels,
+    their_config,
+)
 from .folders import whole_or_nothing
 from .weights import (
     UNUSED_IN_BI_ENCODERS,
@@ -28,6 +36,7 @@ from .weights import (
 )
 
 LABEL_TOKENIZER = "labels_tokenizer"
+UNKNOWN = "\0unknown"
 
 
 @dataclass(frozen=True)
@@ -56,12 +65,16 @@ def read_checkpoint(folder: Path, **hub: Any) -> Checkpoint:
     spans = "head.markers." if head == "token" else "head.spans." if head in SPANS else "head."
     state = {name: tensor for name, tensor in read_weights(folder, spans).items() if not name.startswith(unused)}
     config = network_config(values, state, folder, hub)
+    label_tokenizer = _read_tokenizer(folder / LABEL_TOKENIZER, values["labels_encoder"], hub) if apart else None
+    if config.stored_labels:
+        label_tokenizer = _rows_of(stored_labels(values))
     rows = (config.backbone or {})["vocab_size"]
     tokenizer = PieceTokenizer(
         _read_tokenizer(folder, str(values.get("model_name")), hub),
         values.get("ent_token") or "<<ENT>>",
         values.get("sep_token") or "<<SEP>>",
-        label_tokenizer=_read_tokenizer(folder / LABEL_TOKENIZER, values["labels_encoder"], hub) if apart else None,
+        label_tokenizer=label_tokenizer,
+        separator_first=bool(config.stored_labels),
         relation_marker=(values.get("rel_token") or RELATION_MARKER) if config.links else None,
         n_ids=rows if apart else None,
         n_label_ids=config.label_backbone["vocab_size"] if config.label_backbone else None,
@@ -113,11 +126,18 @@ def read_tokenizer(name: str, hub: dict[str, Any]) -> Any:
     return tokenizer.backend_tokenizer
 
 
+def _rows_of(labels: list[str]) -> Tokenizer:
+    """A tokenizer to which every label is one piece, its row; others are the row behind the last."""
+    rows = {label: row for row, label in enumerate(labels)}
+    return Tokenizer(models.WordLevel(rows | {UNKNOWN: len(rows)}, unk_token=UNKNOWN))
+
+
 def _write_tokenizers(checkpoint: Checkpoint, folder: Path) -> None:
     network, of_labels = checkpoint.network, checkpoint.tokenizer.label_tokenizer
     if network.encoder.transformer is not None:
         _write_tokenizer(checkpoint.tokenizer.tokenizer, network.encoder.transformer, folder)
-    if of_labels is not None and isinstance(network.encoder, BiEncoder):
+    if of_labels is not None and isinstance(network.encoder, BiEncoder) and not network.config.stored_labels:
+        assert isinstance(network.encoder.labels, LabelEncoder)
         _write_tokenizer(of_labels, network.encoder.labels.transformer, folder / LABEL_TOKENIZER)
 
 

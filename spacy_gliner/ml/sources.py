@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..batching import PieceTokenizer
-from ..nn.encoders import BiEncoder, UniEncoder
+from ..nn.encoders import BiEncoder, LabelEncoder, UniEncoder
 from ..nn.network import HeadName, Network, NetworkConfig, build_network
 from ..nn.transformer import Transformer
 from ..types import SpanScore
@@ -196,7 +196,7 @@ class NewNetwork:
         tokenizer = PieceTokenizer((of_texts or of_labels).tokenizer, label_tokenizer=of_labels.tokenizer)
         label_backbone = self._config(self.label_backbone, pretrained)
         network = self._build(text_width, label_backbone=label_backbone, lstm_layers=0, **shape)
-        assert isinstance(network.encoder, BiEncoder)
+        assert isinstance(network.encoder, BiEncoder) and isinstance(network.encoder.labels, LabelEncoder)
         load_backbone(network.encoder.labels.transformer, pretrained)
         return network, tokenizer
 
@@ -224,10 +224,13 @@ class NewNetwork:
             if isinstance(encoder, UniEncoder):
                 markers = tokenizer.label_marker, tokenizer.separator
                 return encoder.transformer.backbone, PieceTokenizer(tokenizer.tokenizer, *markers)
-            transformer = encoder.labels.transformer if of_labels else encoder.transformer
+            transformer = encoder.transformer
+            if of_labels and isinstance(encoder.labels, LabelEncoder):
+                transformer = encoder.labels.transformer
             assert transformer is not None  # no checkpoint is without
             backbone: Any = transformer.backbone
-            tokenizer = PieceTokenizer((of_labels and tokenizer.label_tokenizer) or tokenizer.tokenizer)
+            of_these = transformer is not encoder.transformer and tokenizer.label_tokenizer
+            tokenizer = PieceTokenizer(of_these or tokenizer.tokenizer)
             backbone.resize_token_embeddings(len(tokenizer))
             return backbone, tokenizer
         from transformers import AutoModel

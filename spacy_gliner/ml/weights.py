@@ -23,6 +23,7 @@ WEIGHT_NAMES = [
     ("token_rep_layer.labels_encoder.model.", "encoder.labels.transformer.backbone."),
     ("token_rep_layer.labels_encoder.layers_fuser.", "encoder.labels.transformer.layer_fusion."),
     ("token_rep_layer.labels_projection.", "encoder.labels.projection."),
+    ("precomputed_prompts", "encoder.labels.vectors"),
     ("cross_fuser.layers.", "encoder.fusion.layers."),
     ("rnn.lstm.", "encoder.lstm.lstm."),
     (SPANS, "head."),  # on the way in, `read_weights` is told which of these it is

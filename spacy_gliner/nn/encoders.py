@@ -64,6 +64,11 @@ class LabelEncoder(nn.Module):
         self.transformer = transformer
         self.projection = projection(transformer, width)
 
+    @property
+    def max_pieces(self) -> int | None:
+        """The longest label in pieces; None for any length."""
+        return self.transformer.max_pieces
+
     def forward(self, labels: Pieces) -> Tensor:
         """The pieces of C labels -> (C, D)."""
         pieces = self.transformer(labels.ids, labels.lengths)
@@ -74,6 +79,29 @@ class LabelEncoder(nn.Module):
         return mean
 
 
+class StoredLabels(nn.Module):
+    """Vectors of some labels that were computed once and for all, in place of an encoder of labels.
+
+    A label has one piece: its row.
+    """
+
+    max_pieces = None
+
+    def __init__(self, n_labels: int, width: int) -> None:
+        super().__init__()
+        self.vectors = nn.Parameter(torch.zeros(n_labels, width))
+
+    def forward(self, labels: Pieces) -> Tensor:
+        """The pieces of C labels -> (C, D). Raises ValueError for others than the stored."""
+        if bool((labels.ids >= len(self.vectors)).any()):
+            raise ValueError(
+                f"This network has stored vectors of {len(self.vectors)} labels (precomputed_prompts) and can be asked "
+                "for no others. Choose among `id_to_classes` in its gliner_config.json, or take the checkpoint that it "
+                "was made from."
+            )
+        return self.vectors[labels.ids]
+
+
 class BiEncoder(nn.Module):
     """Labels have an encoder of their own, so that their vectors are the same beside every text.
 
@@ -81,6 +109,7 @@ class BiEncoder(nn.Module):
 
     transformer: Reads the texts; None where another component gives the vectors of words.
     vector_width: How wide those are.
+    lstm_layers: Of a BiLSTM over words, where labels are stored; published bi-encoders have none.
     width: Width of the vectors; where it is not the transformer's, they are projected.
     fusion: Of a poly-encoder.
     pooling: As of a `UniEncoder`.
@@ -89,10 +118,11 @@ class BiEncoder(nn.Module):
     def __init__(
         self,
         transformer: Transformer | None,
-        labels: LabelEncoder,
+        labels: LabelEncoder | StoredLabels,
         *,
         width: int,
         vector_width: int = 0,
+        lstm_layers: int = 0,
         fusion: Fusion | None = None,
         pooling: Pooling = "first",
     ) -> None:
@@ -100,12 +130,16 @@ class BiEncoder(nn.Module):
         self.pooling: Pooling = pooling
         self.transformer = transformer
         self.projection = nn.Linear(vector_width, width) if transformer is None else projection(transformer, width)
+        self.lstm = BiLSTM(width, lstm_layers) if lstm_layers else None
         self.labels = labels
         self.fusion = fusion
 
     def forward(self, batch: Batch) -> Reps:
         """Batch, whose labels are pieces or vectors, -> Reps, the words of the instructions left out."""
-        words, word_lengths = _without_instructions(self._words(batch), batch)
+        words = self._words(batch)
+        if self.lstm is not None:
+            words = self.lstm(words, batch.word_lengths)
+        words, word_lengths = _without_instructions(words, batch)
         apart = batch.labels_apart
         if apart is None:
             raise ValueError("A bi-encoder needs the labels of a batch apart, as pieces or as vectors.")

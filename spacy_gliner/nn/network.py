@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..types import Batch, Logits, Pieces, Pooling, SpanScore
 from .context import ContextEncoder
-from .encoders import BiEncoder, LabelEncoder, UniEncoder
+from .encoders import BiEncoder, LabelEncoder, StoredLabels, UniEncoder
 from .fusion import Fusion
 from .heads import RepresentedSpanHead, SpanHead, TokenHead
 from .pairs import LINKS, PairHead
@@ -60,6 +60,7 @@ class NetworkConfig:
     context: Of an encoder that reads words once more before spans are represented, the configuration; None for none.
     represent_spans: Whether a token head scores what it finds once more, by representations of spans.
     vector_width: Where another component gives the vectors of words, how wide they are; otherwise 0.
+    stored_labels: Of a network that only knows some labels, by stored vectors, how many; otherwise 0.
     """
 
     backbone: dict[str, Any] | None = field(hash=False)
@@ -82,6 +83,7 @@ class NetworkConfig:
     context: dict[str, Any] | None = field(default=None, hash=False)
     represent_spans: bool = False
     vector_width: int = 0
+    stored_labels: int = 0
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -160,13 +162,17 @@ class Network(nn.Module):
     @property
     def max_label_pieces(self) -> int | None:
         """The longest label that is read apart, in pieces; None for any length, or where none is."""
-        return self.encoder.labels.transformer.max_pieces if isinstance(self.encoder, BiEncoder) else None
+        return self.encoder.labels.max_pieces if isinstance(self.encoder, BiEncoder) else None
 
 
 def build_network(config: NetworkConfig) -> Network:
     """A network of this shape with random weights, in evaluation mode."""
     text = None if config.backbone is None else Transformer(config.backbone, fuse_layers=config.fuse_layers)
     shape: dict[str, Any] = {"width": config.width, "pooling": config.pooling}
+    if config.stored_labels:
+        stored = StoredLabels(config.stored_labels, config.width)
+        apart = BiEncoder(text, stored, lstm_layers=config.lstm_layers, **shape)
+        return Network(config, apart, _head(config)).eval()
     if config.label_backbone is None:
         assert text is not None
         markers = {name: getattr(config, name) for name in ("embed_marker", "embed_relation_marker")}

@@ -322,11 +322,11 @@ def test_what_is_wrong_with_a_folder_is_said(tiny_checkpoint, tmp_path, harm, er
     [
         ({"labels_decoder": "gpt2"}, "a generative label decoder"),
         ({"relations_layer": "dot", "triples_layer": "TransH"}, "triples_layer 'TransH', which has weights"),
-        ({"precomputed_prompts_mode": True}, "precomputed prompts"),
+        ({"precomputed_prompts_mode": True}, "precomputed prompts of a joint network, or without their names"),
         ({"model_type": "gliner_streaming_span"}, "a streaming network"),
         ({"subtoken_pooling": "sum"}, "subtoken_pooling 'sum'"),
         ({"span_mode": "token-level"}, "span_mode 'token-level'"),
-        ({"span_mode": "lines", "labels_decoder": "gpt2"}, "a generative label decoder and span_mode 'lines'"),
+        ({"span_mode": "lines", "labels_decoder": "gpt2"}, "are named) and span_mode 'lines'"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import spacy
 import torch
 
 from spacy_gliner.losses import focal_loss
-from spacy_gliner.ml.checkpoints import read_checkpoint
+from spacy_gliner.ml.checkpoints import read_checkpoint, write_checkpoint
 from spacy_gliner.targets import make_targets
 from spacy_gliner.types import Lesson, Query, ScoredSpan
 
@@ -198,3 +199,22 @@ def test_what_is_scored_once_more_equals_the_reference(kind, threshold, tmp_path
         assert_entities_equal(checkpoint, asked, theirs, threshold=threshold, flat_ner=True, multi_label=False)
         n_found += len(theirs[0])
     assert n_found
+
+
+@pytest.mark.parametrize("span_mode", ["markerV0", "token_level"])
+def test_stored_vectors_of_labels_give_what_they_give_in_the_reference(span_mode, tmp_path):
+    """Where they are made: the reference library doesn't read what it saves of them."""
+    model = build_reference(tmp_path / "tokenizer", tiny_bert(), span_mode=span_mode)
+    labels = ["city", "a person", "company"]
+    model.compress_prompt_embeddings(TEXTS[:2], labels)
+    model.save_pretrained(tmp_path / "saved")
+    checkpoint = read_checkpoint(tmp_path / "saved")
+    write_checkpoint(checkpoint, tmp_path / "again")
+    for ours in (checkpoint, read_checkpoint(tmp_path / "again")):
+        assert_logits_equal(ours, ask(TEXTS, labels), reference_logits(model, TEXTS, labels))
+    nlp = spacy.blank("en")
+    nlp.add_pipe("gliner_ner", config={"labels": labels[::2], "model": {"source": {"name": str(tmp_path / "again")}}})
+    assert nlp(TEXTS[0]).has_annotation("ENT_IOB")
+    with pytest.raises(ValueError, match="stored vectors of 3 labels"):
+        nlp.get_pipe("gliner_ner").add_label("river")
+        nlp(TEXTS[0])
