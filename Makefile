@@ -8,7 +8,7 @@ LABELS := person,company,product,city,date
 RELATIONS := company > founded by > person,company > headquarters location > city
 QUESTION := When was Microsoft founded?
 
-.PHONY: help run test lint clean
+.PHONY: help run test lint bench clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
@@ -36,6 +36,9 @@ lint: $(VENV)/.installed-dev ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(VENV)/.installed ## Speed of prediction beside the reference library, e.g. make bench BENCH="--shape minilm"
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/inference.py $(BENCH)
 
 clean: ## Remove the environment and everything built
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
