@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
 
 from ..batching import by_length
+from .deberta import PackedDeberta, reads
 
 PADDED_PIECES = 4096
 # About as much padding costs a CPU what another pass costs (mostly, adding its gradients of all weights to the others).
@@ -33,6 +34,7 @@ class Transformer(nn.Module):
             self.backbone.pooler = None  # type: ignore[assignment]  # it would be computed and never read
         self.width = int(self.config.hidden_size)
         self.layer_fusion = LayerFusion(int(self.config.num_hidden_layers), self.width) if fuse_layers else None
+        self.packed = PackedDeberta(self.backbone) if reads(self.config) and not fuse_layers else None
 
     @property
     def max_pieces(self) -> int | None:
@@ -48,6 +50,8 @@ class Transformer(nn.Module):
         if not lengths:
             return next(self.parameters()).new_zeros(0, self.width)
         embedded = cast(PreTrainedModel, self.backbone).get_input_embeddings()(piece_ids)
+        if self.packed is not None and not torch.is_grad_enabled() and not self.training:
+            return self.packed(embedded, lengths)
         sequences = embedded.split(lengths)
         outputs: list[Tensor] = [piece_ids] * len(lengths)
         most_waste = WASTED_PIECES if piece_ids.device.type == "cpu" else PADDED_PIECES
