@@ -9,8 +9,8 @@ network of a real size is made with random weights, that of the span head of GLi
 thresholds are high, so that decoding has as little to do as with real weights.
 
 - spacy-gliner: `nlp.pipe` with `spacy_gliner.WordSplitter.v1`, from texts to `doc.ents`.
-- gliner: `inference` with the best of its batch sizes (8 and 16), texts as they come; longer texts than it reads are
-  given to it in windows of 250 words.
+- gliner: `inference` with batches of 8 and of 16, texts as they come; longer texts than it reads are given to it in
+  windows of 250 words.
 - gliner-sorted: the same, with texts sorted by length.
 - gliner-spacy: its component (pip install gliner-spacy), with the tokenizer that belongs to the checkpoint.
 

@@ -13,7 +13,6 @@ from torch import Tensor
 from .types import Logits, PairLogits, Query, ScoredSpan, SpanLogits, SpanScore, TokenLogits
 
 
-@singledispatch
 def candidates(
     logits: Logits,
     queries: Sequence[Query],
@@ -30,21 +29,20 @@ def candidates(
     label_thresholds: Other thresholds for some labels of each query; none where it is empty.
     RETURNS: One list per query; positions are words of the query's text.
     """
-    raise TypeError(f"Can't decode {type(logits).__name__}; expected SpanLogits or TokenLogits.")
+    return _candidates(logits, queries, list(_limits(queries, threshold, label_thresholds)))
 
 
-@candidates.register
-def _(
-    logits: SpanLogits,
-    queries: Sequence[Query],
-    *,
-    threshold: float = 0.5,
-    label_thresholds: Sequence[Mapping[str, float]] = (),
-) -> list[list[ScoredSpan]]:
+@singledispatch
+def _candidates(logits: Logits, queries: Sequence[Query], limits: Sequence[list[float]]) -> list[list[ScoredSpan]]:
+    """limits: The threshold of each label of each query."""
+    raise TypeError(f"Can't decode {type(logits).__name__}; expected SpanLogits, TokenLogits or PairLogits.")
+
+
+@_candidates.register
+def _(logits: SpanLogits, queries: Sequence[Query], limits: Sequence[list[float]]) -> list[list[ScoredSpan]]:
     found = []
-    all_limits = _limits(queries, threshold, label_thresholds)
-    for query, scores, limits in zip(queries, logits.per_query(logits.scores.detach()), all_limits, strict=True):
-        rows, probs = _above(scores, torch.tensor(limits, dtype=torch.float32))
+    for query, scores, of_query in zip(queries, logits.per_query(logits.scores.detach()), limits, strict=True):
+        rows, probs = _above(scores, of_query)
         found.append(
             [
                 ScoredSpan(start, start + extra + 1, query.labels[label], score)
@@ -55,11 +53,12 @@ def _(
     return found
 
 
-def _above(scores: Tensor, limits: Tensor) -> tuple[Tensor, Tensor]:
+def _above(scores: Tensor, limits_of_labels: Sequence[float]) -> tuple[Tensor, Tensor]:
     """The indices of those scores (…, C) whose probability is above the limit (C) of their label, and that probability.
 
     Probabilities are taken only of scores that are about high enough: among thousands of labels, of very few.
     """
+    limits = torch.tensor(limits_of_labels, dtype=torch.float32)
     low = (limits.double().logit() - 1e-3).to(scores.device, scores.dtype)
     rows = (scores > low).nonzero()
     probs = scores[rows.unbind(1)].float().sigmoid().cpu()
@@ -68,23 +67,16 @@ def _above(scores: Tensor, limits: Tensor) -> tuple[Tensor, Tensor]:
     return rows[above], probs[above]
 
 
-@candidates.register
-def _(
-    logits: TokenLogits,
-    queries: Sequence[Query],
-    *,
-    threshold: float = 0.5,
-    label_thresholds: Sequence[Mapping[str, float]] = (),
-) -> list[list[ScoredSpan]]:
+@_candidates.register
+def _(logits: TokenLogits, queries: Sequence[Query], limits: Sequence[list[float]]) -> list[list[ScoredSpan]]:
     found = []
     blocks = logits.per_query(logits.scores.detach().float().sigmoid().cpu())
-    all_limits = _limits(queries, threshold, label_thresholds)
-    for row, (query, probs, limits) in enumerate(zip(queries, blocks, all_limits, strict=True)):
-        spans = _token_candidates(probs.numpy(), np.array(limits), query.labels, logits.span_score)
+    for row, (query, probs, of_query) in enumerate(zip(queries, blocks, limits, strict=True)):
+        spans = _token_candidates(probs.numpy(), np.array(of_query), query.labels, logits.span_score)
         if logits.rescore is not None and spans:
             places = sorted({span[:2] for span in spans})
             scores = logits.rescore(row, torch.tensor([(start, end - 1) for start, end in places]))
-            spans = _rescored(places, scores, limits, query.labels)
+            spans = _rescored(places, scores, of_query, query.labels)
         found.append(spans)
     return found
 
@@ -93,32 +85,25 @@ def _rescored(
     places: Sequence[tuple[int, int]], scores: Tensor, limits: Sequence[float], labels: Sequence[str]
 ) -> list[ScoredSpan]:
     """Spans with those labels for which their new scores (N, C) are above the limit."""
-    rows, probs = _above(scores, torch.tensor(limits, dtype=torch.float32))
+    rows, probs = _above(scores, limits)
     return [
         ScoredSpan(places[place][0], places[place][1], labels[label], score)
         for (place, label), score in zip(rows.tolist(), probs.tolist(), strict=True)
     ]
 
 
-@candidates.register
-def _(
-    logits: PairLogits,
-    queries: Sequence[Query],
-    *,
-    threshold: float = 0.5,
-    label_thresholds: Sequence[Mapping[str, float]] = (),
-) -> list[list[ScoredSpan]]:
+@_candidates.register
+def _(logits: PairLogits, queries: Sequence[Query], limits: Sequence[list[float]]) -> list[list[ScoredSpan]]:
     found = []
-    all_limits = _limits(queries, threshold, label_thresholds)
-    for query, scores, limits in zip(queries, logits.per_query(logits.scores.detach()), all_limits, strict=True):
-        rows, probs = _above(scores[:, :, :-1], torch.tensor(limits, dtype=torch.float32))
+    for query, scores, of_query in zip(queries, logits.per_query(logits.scores.detach()), limits, strict=True):
+        rows, probs = _above(scores[:, :, :-1], of_query)
         linked = scores[:, :, -1].float().sigmoid().cpu()
         spans = query.spans or ()
         found.append(
             [
                 ScoredSpan(spans[tail][0], spans[tail][1], query.labels[label], score, spans[head])
                 for (head, tail, label), score in zip(rows.tolist(), probs.tolist(), strict=True)
-                if head != tail and (not logits.linked or linked[head, tail] > limits[label])
+                if head != tail and (not logits.linked or linked[head, tail] > of_query[label])
             ]
         )
     return found

@@ -24,7 +24,7 @@ def make_targets(logits: Logits, lessons: Sequence[Lesson]) -> Tensor:
     the same words. Gold of labels that the query does not ask
     for is left out, as are spans wider than span logits can name.
     """
-    raise TypeError(f"Can't make targets for {type(logits).__name__}; expected SpanLogits or TokenLogits.")
+    raise TypeError(f"Can't make targets for {type(logits).__name__}; expected SpanLogits, TokenLogits or PairLogits.")
 
 
 @make_targets.register

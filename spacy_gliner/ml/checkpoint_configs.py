@@ -172,13 +172,12 @@ def their_config(network: Network, tokenizer: PieceTokenizer) -> dict[str, Any]:
             "This network gets the vectors of words from another component, so that it is no checkpoint by itself. "
             "Save the pipeline instead (nlp.to_disk)."
         )
-    apart: dict[str, Any] = {}
-    joint: dict[str, Any] = {}
+    of_kind: dict[str, Any] = {}  # what only some kinds of networks have
     if config.stored_labels and tokenizer.label_tokenizer is not None:
         names = (tokenizer.label_tokenizer.id_to_token(row) for row in range(config.stored_labels))
-        joint = {"precomputed_prompts_mode": True, "id_to_classes": {i: name for i, name in enumerate(names, start=1)}}
+        of_kind |= {"precomputed_prompts_mode": True, "id_to_classes": dict(enumerate(names, start=1))}
     if config.links:
-        joint = {
+        of_kind |= {
             "relations_layer": config.links,
             "triples_layer": config.triples or None,
             "rel_token": tokenizer.relation_marker,
@@ -186,35 +185,31 @@ def their_config(network: Network, tokenizer: PieceTokenizer) -> dict[str, Any]:
             "embed_rel_token": config.embed_relation_marker,
         }
     if of_labels is not None:
-        apart = {
+        of_kind |= {
             "labels_encoder": of_labels.get("_name_or_path") or of_labels["model_type"],
             "labels_encoder_config": of_labels,
             "post_fusion_schema": config.fusion,
             "num_post_fusion_layers": config.fusion_layers,
         }
-    return (
-        apart
-        | joint
-        | {
-            "model_name": config.backbone.get("_name_or_path") or config.backbone["model_type"],
-            "name": "spacy-gliner",
-            "model_type": None,
-            "span_mode": {head: mode for mode, head in HEADS.items()}[config.head],
-            "hidden_size": config.width,
-            "max_width": config.max_width,
-            "max_len": config.max_words,
-            "dropout": config.dropout,
-            "num_rnn_layers": config.lstm_layers,
-            "subtoken_pooling": config.pooling,
-            "embed_ent_token": config.embed_marker,
-            "fuse_layers": config.fuse_layers,
-            "represent_spans": config.represent_spans,
-            "span_encoder_config": config.context,
-            "span_score": config.span_score,
-            "ent_token": tokenizer.label_marker,
-            "sep_token": tokenizer.separator,
-            "class_token_index": -1 if apart else tokenizer.label_marker_id,
-            "vocab_size": config.backbone["vocab_size"],
-            "encoder_config": config.backbone,
-        }
-    )
+    return of_kind | {
+        "model_name": config.backbone.get("_name_or_path") or config.backbone["model_type"],
+        "name": "spacy-gliner",
+        "model_type": None,
+        "span_mode": {head: mode for mode, head in HEADS.items()}[config.head],
+        "hidden_size": config.width,
+        "max_width": config.max_width,
+        "max_len": config.max_words,
+        "dropout": config.dropout,
+        "num_rnn_layers": config.lstm_layers,
+        "subtoken_pooling": config.pooling,
+        "embed_ent_token": config.embed_marker,
+        "fuse_layers": config.fuse_layers,
+        "represent_spans": config.represent_spans,
+        "span_encoder_config": config.context,
+        "span_score": config.span_score,
+        "ent_token": tokenizer.label_marker,
+        "sep_token": tokenizer.separator,
+        "class_token_index": -1 if of_labels else tokenizer.label_marker_id,
+        "vocab_size": config.backbone["vocab_size"],
+        "encoder_config": config.backbone,
+    }

@@ -63,18 +63,18 @@ def initialize(tok2vec: Tok2Vec, docs: Sequence[Any] | None) -> int:
     Raises ValueError for a layer that listens to nobody.
     """
     listener = tok2vec.maybe_get_ref("listener")
-    listens = listener is not None and hasattr(listener, "upstream_name")  # not what `replace_listeners` put there
-    if listener is not None and listens and not listener.has_dim("nO"):
+    if not hasattr(listener, "upstream_name"):
+        listener = None  # what `replace_listeners` puts there listens to nobody
+    if listener is not None and not listener.has_dim("nO"):
         raise ValueError(
             "It isn't known how wide the vectors of the component are that this one listens to. Is there such a "
             "component (a 'transformer', say) before it in the pipeline, and is it initialized or trained?"
         )
     docs = list(docs or [])
     tok2vec.initialize(X=docs)
-    if listener is not None and listens:
-        return int(listener.get_dim("nO"))
-    if tok2vec.has_dim("nO"):
-        return int(tok2vec.get_dim("nO"))
+    for node in filter(None, (listener, tok2vec)):
+        if node.has_dim("nO"):
+            return int(node.get_dim("nO"))
     return max((vectors.shape[1] for vectors in tok2vec.predict(docs)), default=0)
 
 

@@ -127,7 +127,7 @@ class NewNetwork:
     backbone: A folder or hub name of a Hugging Face encoder; or "embedded", or the folder of a GLiNER checkpoint, for
         the encoder of that. None where another component gives the vectors of words.
     head: "token", "markerV0" or "marker".
-    width: Width of word and label vectors; None for the backbone's.
+    width: Width of word and label vectors; None for the backbone's, or that of the vectors which are given.
     max_width: Words of the widest span (span heads).
     dropout: In the head.
     backbone_dropout: In the backbones; None for what they were trained with.
@@ -224,13 +224,12 @@ class NewNetwork:
             if isinstance(encoder, UniEncoder):
                 markers = tokenizer.label_marker, tokenizer.separator
                 return encoder.transformer.backbone, PieceTokenizer(tokenizer.tokenizer, *markers)
-            transformer = encoder.transformer
+            transformer, of_these = encoder.transformer, tokenizer.tokenizer
             if of_labels and isinstance(encoder.labels, LabelEncoder):
-                transformer = encoder.labels.transformer
+                transformer, of_these = encoder.labels.transformer, tokenizer.label_tokenizer
             assert transformer is not None  # no checkpoint is without
             backbone: Any = transformer.backbone
-            of_these = transformer is not encoder.transformer and tokenizer.label_tokenizer
-            tokenizer = PieceTokenizer(of_these or tokenizer.tokenizer)
+            tokenizer = PieceTokenizer(of_these)
             backbone.resize_token_embeddings(len(tokenizer))
             return backbone, tokenizer
         from transformers import AutoModel

@@ -230,7 +230,8 @@ class Extractor(TrainablePipe):
         if not self.cfg["labels"]:
             found = self.task.parse(labels or observed(self.task, islice(get_examples(), OBSERVED)))
             self.cfg["labels"] = [label.unparse() for label in found]
-        self.model.initialize(X=[example.reference for example in islice(get_examples(), 10)])
+        sample = islice(get_examples(), 10) if self.model.layers else ()
+        self.model.initialize(X=[example.reference for example in sample])
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
         """Score Examples with the component's scorer; each part of the data (`reference._.gliner_part`) by itself."""

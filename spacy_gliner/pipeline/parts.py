@@ -163,7 +163,9 @@ def label_groups(ask: Query, tokenizer: PieceTokenizer, max_pieces: int) -> Iter
 
 
 def _with_room(ask: Query, tokenizer: PieceTokenizer, room: int) -> Query:
-    """The ask with as many of the labels beside as leave half of the room."""
+    """The ask with as many of the labels beside as leave half of the room. That others read none is said elsewhere."""
+    if tokenizer.relation_marker is None:
+        return ask
     sizes = itertools.accumulate(1 + len(pieces) for pieces in tokenizer.pieces(ask.beside))
     n_fit = sum(size <= room // 2 for size in sizes)
     if n_fit == len(ask.beside):
