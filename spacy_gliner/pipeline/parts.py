@@ -110,7 +110,7 @@ def warn_of_distant_pairs(ask: Query, places: Sequence[Range], words: Sequence[i
     if n_pairs > len(seen):
         logger.warning(
             "Of %d pairs of entities in a window, %d stand too far apart to be read together beside the labels, and "
-            "get no relations. Ask for fewer relations at a time.",
+            "get no relations. Ask for fewer relations at a time, or take a network whose backbone reads more.",
             n_pairs,
             n_pairs - len(seen),
         )
