@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
 from transformers import PretrainedConfig
 from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_position
+
+from .packing import Group, activated, grouped
 
 Positions = tuple[Tensor, Tensor]
 
@@ -38,80 +39,91 @@ class PackedDeberta:
     def __init__(self, backbone: Any) -> None:
         self.backbone = backbone
         self._positions: dict[int, tuple[tuple[Any, ...], Positions]] = {}
-        self._places: dict[tuple[int, torch.device], Positions] = {}
 
-    def __call__(self, embedded: Tensor, lengths: list[int]) -> Tensor:
-        """Embeddings of pieces (P, D) and the lengths of the sequences -> contextual vectors (P, D)."""
+    def __call__(self, embedded: Tensor, lengths: list[int], rows: Tensor | None = None) -> Tensor:
+        """Embeddings of pieces (P, D) and the lengths of the sequences -> contextual vectors (P, D).
+
+        rows: Those of the pieces (R) whose vectors (R, D) are wanted, where not all are.
+        """
+        groups = grouped(lengths, embedded.device)
         hidden: Tensor = self.backbone.embeddings.LayerNorm(embedded)
-        for number, layer in enumerate(self.backbone.encoder.layer):
-            read = self._attend(number, layer.attention.self, hidden, lengths)
+        layers = self.backbone.encoder.layer
+        for number, layer in enumerate(layers):
+            read = self._attend(number, layer.attention.self, hidden, groups)
+            if rows is not None and number == len(layers) - 1:
+                read, hidden = read[rows], hidden[rows]
             output = layer.attention.output
-            hidden = output.LayerNorm(output.dense(read) + hidden)
-            inner = layer.intermediate.intermediate_act_fn(layer.intermediate.dense(hidden))
-            hidden = layer.output.LayerNorm(layer.output.dense(inner) + hidden)
+            hidden = output.LayerNorm(output.dense(read).add_(hidden))
+            inner = activated(layer.intermediate.intermediate_act_fn, layer.intermediate.dense(hidden))
+            hidden = layer.output.LayerNorm(layer.output.dense(inner).add_(hidden))
         return hidden
 
-    def _attend(self, number: int, attention: Any, hidden: Tensor, lengths: list[int]) -> Tensor:
+    def _attend(self, number: int, attention: Any, hidden: Tensor, groups: list[Group]) -> Tensor:
         """(P, D) -> (P, D), each sequence by itself."""
         n_heads = attention.num_attention_heads
-        queries, keys, values = (
-            projection(hidden).view(len(hidden), n_heads, -1)
-            for projection in (attention.query_proj, attention.key_proj, attention.value_proj)
-        )
-        queries = queries / _scale(queries)
-        by_key, by_query = self._projected(number, attention)
-        outputs = []
-        of_sequences = zip(*(rows.split(lengths) for rows in (queries, keys, values)), strict=True)
-        for of_sequence in of_sequences:
-            query, key, value = (rows.transpose(0, 1) for rows in of_sequence)
-            forth, back = self._distances(attention, query.shape[1], query.device)
-            scores = query @ key.transpose(1, 2)
-            scores += _by_distance(query @ by_key[:, forth].transpose(1, 2))
-            scores += _by_distance(key @ by_query[:, back].transpose(1, 2)).transpose(1, 2)
-            outputs.append((scores.softmax(dim=-1) @ value).transpose(0, 1))
-        return torch.cat(outputs).reshape(len(hidden), -1)
+        queries, keys, values = attention.query_proj(hidden), attention.key_proj(hidden), attention.value_proj(hidden)
+        queries /= _scale(queries.shape[1] // n_heads)
+        longest = max((group.length for group in groups), default=0)
+        by_key, by_query = self._projected(number, attention, longest)
+        reach = by_key.shape[1] // 2
+        read = hidden.new_empty(len(hidden) + 1, hidden.shape[1])
+        for group in groups:
+            size, length = group.n_sequences, group.length
+            query, key, value = (group.heads(rows, n_heads) for rows in (queries, keys, values))
+            near = slice(reach - length + 1, reach + length)
+            by_distance = _by_distance(query @ by_key[:, near].transpose(1, 2), size)
+            of_one = (n_heads * size, length, -1)
+            scores = torch.baddbmm(by_distance, query.reshape(of_one), key.reshape(of_one).transpose(1, 2))
+            scores += _by_distance(key @ by_query[:, near].transpose(1, 2), size).transpose(1, 2)
+            if group.mask is not None:
+                scores.view(n_heads, size, length, length).add_(group.mask)
+            probs = scores.softmax(dim=-1)
+            group.put((probs @ value.reshape(of_one)).view(n_heads, size * length, -1), read)
+        return read[:-1]
 
-    def _projected(self, number: int, attention: Any) -> Positions:
-        """Keys and queries (heads, 2 · span, width) of positions, the latter scaled; kept for these weights."""
+    def _projected(self, number: int, attention: Any, length: int) -> Positions:
+        """Keys of positions for the distances `n - 1` to `1 - n`, and queries, scaled, for `1 - n` to `n - 1`.
+
+        Both (heads, 2 · n - 1, width), where n is at least the length; kept for these weights.
+        """
+        encoder = self.backbone.encoder
         if attention.share_att_key:
             of_keys, of_queries = attention.key_proj, attention.query_proj
         else:
             of_keys, of_queries = attention.pos_key_proj, attention.pos_query_proj
-        encoder = self.backbone.encoder
         used = [*encoder.rel_embeddings.parameters(), *of_keys.parameters(), *of_queries.parameters()]
         if "layer_norm" in encoder.norm_rel_ebd:
             used += encoder.LayerNorm.parameters()
         version = tuple((w.data_ptr(), 0 if w.is_inference() else w._version) for w in used)
-        if number not in self._positions or self._positions[number][0] != version:
+        kept = self._positions.get(number)
+        if kept is None or kept[0] != version or kept[1][0].shape[1] < 2 * length - 1:
+            reach = max(64, 1 << max(0, length - 1).bit_length())
             embedded = encoder.get_rel_embedding()[: 2 * attention.pos_ebd_size]
+            rows = _places(attention, reach, embedded.device)
             shape = (len(embedded), attention.num_attention_heads, -1)
-            keys, queries = (
-                linear(embedded, p.weight, p.bias).view(shape).transpose(0, 1) for p in (of_keys, of_queries)
-            )
-            self._positions[number] = version, (keys.contiguous(), (queries / _scale(queries)).contiguous())
-        return self._positions[number][1]
-
-    def _distances(self, attention: Any, length: int, device: torch.device) -> Positions:
-        """The rows of relative positions for the distances `length - 1` to `1 - length`, and the other way round."""
-        if (length, device) not in self._places:
-            if len(self._places) > 1000:
-                self._places.clear()
-            distances = torch.arange(1 - length, length, device=device)
-            span, buckets = attention.pos_ebd_size, attention.position_buckets
-            rows = distances
-            if buckets > 0 and attention.max_relative_positions > 0:
-                rows = make_log_bucket_position(distances, buckets, attention.max_relative_positions).long()
-            rows = (rows + span).clamp(0, 2 * span - 1)
-            self._places[length, device] = rows.flip(0), rows
-        return self._places[length, device]
+            keys, queries = (of(embedded).view(shape).transpose(0, 1) for of in (of_keys, of_queries))
+            queries = queries / _scale(queries.shape[2])
+            self._positions[number] = kept = version, (keys[:, rows.flip(0)], queries[:, rows])
+        return kept[1]
 
 
-def _scale(rows: Tensor) -> float:
+def _places(attention: Any, reach: int, device: torch.device) -> Tensor:
+    """The rows of relative positions for the distances `1 - reach` to `reach - 1`."""
+    rows = torch.arange(1 - reach, reach, device=device)
+    span, buckets = attention.pos_ebd_size, attention.position_buckets
+    if buckets > 0 and attention.max_relative_positions > 0:
+        rows = make_log_bucket_position(rows, buckets, attention.max_relative_positions).long()
+    return (rows + span).clamp(0, 2 * span - 1)
+
+
+def _scale(width: int) -> float:
     """The root of three times the width, for three kinds of scores; rounded as the Hugging Face model does."""
-    return torch.tensor(3.0 * rows.shape[-1]).sqrt().item()
+    return torch.tensor(3.0 * width).sqrt().item()
 
 
-def _by_distance(scores: Tensor) -> Tensor:
-    """(heads, S, 2 · S - 1) by the distance `j - i + S - 1` -> (heads, S, S) by j: a view."""
-    n_heads, length, width = scores.shape
-    return scores.contiguous().as_strided((n_heads, length, length), (length * width, width - 1, 1), length - 1)
+def _by_distance(scores: Tensor, n_sequences: int) -> Tensor:
+    """(heads, B · S, 2 · S - 1) by the distance `j - i + S - 1` -> (heads · B, S, S) by j: a view."""
+    n_heads, n_rows, width = scores.shape
+    length = n_rows // n_sequences
+    shape, strides = (n_heads * n_sequences, length, length), (length * width, width - 1, 1)
+    return scores.contiguous().as_strided(shape, strides, length - 1)

@@ -44,12 +44,16 @@ class UniEncoder(nn.Module):
 
     def forward(self, batch: Batch) -> Reps:
         """Batch -> Reps, the words of the instructions left out."""
-        pieces = self.transformer(batch.piece_ids, batch.piece_lengths)
-        words = _words(self.projection, pieces, batch, self.pooling)
+        at_marker = self.embed_marker if batch.spans is None else self.embed_relation_marker
+        marks = batch.label_marks if at_marker else batch.label_marks + 1
+        rows = torch.cat([_rows(batch, self.pooling), marks])
+        of_words, of_labels = self.transformer(batch.piece_ids, batch.piece_lengths, rows).split(
+            [len(rows) - len(marks), len(marks)]
+        )
+        words = _words(self.projection, of_words, batch, self.pooling)
         if self.lstm is not None:
             words = self.lstm(words, batch.word_lengths)
-        at_marker = self.embed_marker if batch.spans is None else self.embed_relation_marker
-        labels = self.projection(pieces[batch.label_marks if at_marker else batch.label_marks + 1])
+        labels = self.projection(of_labels)
         return Reps(*_without_instructions(words, batch), labels, batch.label_lengths)
 
 
@@ -153,7 +157,7 @@ class BiEncoder(nn.Module):
 
     def _words(self, batch: Batch) -> Tensor:
         if self.transformer is not None:
-            pieces = self.transformer(batch.piece_ids, batch.piece_lengths)
+            pieces = self.transformer(batch.piece_ids, batch.piece_lengths, _rows(batch, self.pooling))
             return _words(self.projection, pieces, batch, self.pooling)
         if batch.vectors is None:
             raise ValueError(
@@ -170,16 +174,23 @@ def projection(transformer: Transformer, width: int) -> nn.Module:
     return nn.Linear(transformer.width, width) if transformer.width != width else nn.Identity()
 
 
-def _words(projection: nn.Module, pieces: Tensor, batch: Batch, pooling: Pooling) -> Tensor:
-    """The vector of each word from its pieces; zeros for a word without any."""
+def _rows(batch: Batch, pooling: Pooling) -> Tensor:
+    """The rows of the pieces that the vectors of words are made of, word by word; of a word without any, some row."""
     starts, sizes = batch.word_starts, batch.word_sizes
     if pooling in ("first", "last"):
-        rows = starts if pooling == "first" else starts + sizes - 1
-        words: Tensor = projection(pieces[rows.clamp(min=0)])
-        return words.masked_fill((starts < 0)[:, None], 0.0)
-    of_word = torch.repeat_interleave(torch.arange(len(sizes), device=pieces.device), sizes)
+        return (starts if pooling == "first" else starts + sizes - 1).clamp(min=0)
+    of_word = torch.repeat_interleave(torch.arange(len(sizes), device=sizes.device), sizes)
     before = torch.repeat_interleave(sizes.cumsum(0) - sizes, sizes)
-    values = projection(pieces[starts[of_word] + torch.arange(len(of_word), device=pieces.device) - before])
+    return starts[of_word] + torch.arange(len(of_word), device=sizes.device) - before
+
+
+def _words(projection: nn.Module, pieces: Tensor, batch: Batch, pooling: Pooling) -> Tensor:
+    """The vector of each word from those of its pieces, which `_rows` names; zeros for a word without any."""
+    values, sizes = projection(pieces), batch.word_sizes
+    if pooling in ("first", "last"):
+        words: Tensor = values.masked_fill((batch.word_starts < 0)[:, None], 0.0)
+        return words
+    of_word = torch.repeat_interleave(torch.arange(len(sizes), device=pieces.device), sizes)
     words = values.new_zeros(len(sizes), values.shape[1])
     if pooling == "mean":
         return words.index_add(0, of_word, values) / sizes.clamp(min=1)[:, None]

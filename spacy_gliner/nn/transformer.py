@@ -1,9 +1,10 @@
 """The pretrained backbone over packed pieces: any Hugging Face encoder, through one adapter.
 
-The only module that pads, and it unpads before it returns. Knows no words and no labels.
+Where there is a packed forward pass (`deberta`, `bert`, `modernbert`), prediction takes it. Otherwise sequences are
+padded, only here, and unpadded before they are returned. Knows no words and no labels.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
 
 from ..batching import by_length
-from .deberta import PackedDeberta, reads
+from . import bert, deberta, modernbert
 
 PADDED_PIECES = 4096
 # About as much padding costs a CPU what another pass costs (mostly, adding its gradients of all weights to the others).
@@ -34,15 +35,17 @@ class Transformer(nn.Module):
             self.backbone.pooler = None  # type: ignore[assignment]  # it would be computed and never read
         self.width = int(self.config.hidden_size)
         self.layer_fusion = LayerFusion(int(self.config.num_hidden_layers), self.width) if fuse_layers else None
-        self.packed = PackedDeberta(self.backbone) if reads(self.config) and not fuse_layers else None
+        self.packed = None if fuse_layers else _packed(self.backbone)
 
     @property
     def max_pieces(self) -> int | None:
         """The longest sequence that the position embeddings allow; None where positions are relative."""
         return position_limit(self.config)
 
-    def forward(self, piece_ids: Tensor, lengths: list[int]) -> Tensor:
+    def forward(self, piece_ids: Tensor, lengths: list[int], rows: Tensor | None = None) -> Tensor:
         """piece_ids (P), lengths of the sequences -> contextual vectors (P, D).
+
+        rows: The rows (R) that are wanted, in place of all; the result is then (R, D).
 
         Sequences of similar length are padded together, so that little of the work is padding. Embeddings are looked up
         once for all of them: their gradient is as large as the vocabulary.
@@ -51,18 +54,19 @@ class Transformer(nn.Module):
             return next(self.parameters()).new_zeros(0, self.width)
         embedded = cast(PreTrainedModel, self.backbone).get_input_embeddings()(piece_ids)
         if self.packed is not None and not torch.is_grad_enabled() and not self.training:
-            return self.packed(embedded, lengths)
+            return self.packed(embedded, lengths, rows)
         sequences = embedded.split(lengths)
         outputs: list[Tensor] = [piece_ids] * len(lengths)
         most_waste = WASTED_PIECES if piece_ids.device.type == "cpu" else PADDED_PIECES
-        for rows in _passes(lengths, most_waste):
-            padded = nn.utils.rnn.pad_sequence([sequences[row] for row in rows], batch_first=True)
-            sizes = torch.tensor([lengths[row] for row in rows], device=piece_ids.device)
+        for in_pass in _passes(lengths, most_waste):
+            padded = nn.utils.rnn.pad_sequence([sequences[row] for row in in_pass], batch_first=True)
+            sizes = torch.tensor([lengths[row] for row in in_pass], device=piece_ids.device)
             mask = torch.arange(padded.shape[1], device=piece_ids.device) < sizes[:, None]
             hidden = self._hidden(padded, mask)
-            for row, vectors in zip(rows, hidden, strict=True):
+            for row, vectors in zip(in_pass, hidden, strict=True):
                 outputs[row] = vectors[: lengths[row]]
-        return torch.cat(outputs)
+        read = torch.cat(outputs)
+        return read if rows is None else read[rows]
 
     def _hidden(self, embedded: Tensor, mask: Tensor) -> Tensor:
         """embedded (B, S, D), mask (B, S) -> (B, S, D)."""
@@ -136,6 +140,20 @@ def position_limit(config: PretrainedConfig) -> int | None:
     if config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet", "xlm-roberta-xl"):
         limit -= (config.pad_token_id or 0) + 1  # their positions start behind the padding index
     return int(limit)
+
+
+Packed = Callable[[Tensor, list[int], Tensor | None], Tensor]
+
+
+def _packed(backbone: Any) -> Packed | None:
+    """The packed forward pass for a backbone, where there is one."""
+    if deberta.reads(backbone.config):
+        return deberta.PackedDeberta(backbone)
+    if bert.reads(backbone.config):
+        return bert.PackedBert(backbone)
+    if modernbert.reads(backbone.config):
+        return modernbert.PackedModernBert(backbone)
+    return None
 
 
 def _encoder(config: PretrainedConfig) -> nn.Module:

@@ -1,0 +1,82 @@
+"""ModernBERT and its kin (Ettin) over packed pieces, for prediction: nothing is padded, and what is far is not read.
+
+The weights are those of the Hugging Face model, and so are the results. Layers with local attention take time and
+memory with the length, not with its square.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PretrainedConfig
+
+from .packing import Group, activated, attend, grouped
+
+Turns = tuple[Tensor, Tensor]
+
+
+def reads(config: PretrainedConfig) -> bool:
+    """Whether this is a ModernBERT whose rotary positions are the plain ones."""
+    return (
+        config.model_type == "modernbert"
+        and getattr(config, "global_rope_theta", None) is not None
+        and not getattr(config, "rope_scaling", None)
+    )
+
+
+class PackedModernBert:
+    """The forward pass of a `ModernBertModel` whose configuration `reads` accepts.
+
+    backbone: Holds the weights.
+    """
+
+    def __init__(self, backbone: Any) -> None:
+        self.backbone = backbone
+        self.config = backbone.config
+        self.width_of_head = self.config.hidden_size // self.config.num_attention_heads
+
+    def __call__(self, embedded: Tensor, lengths: list[int], rows: Tensor | None = None) -> Tensor:
+        """Embeddings of pieces (P, D) and the lengths of the sequences -> contextual vectors (P, D).
+
+        rows: Those of the pieces (R) whose vectors (R, D) are wanted, where not all are.
+        """
+        groups = grouped(lengths, embedded.device)
+        places = torch.cat([torch.arange(length, device=embedded.device) for length in lengths])
+        far, near = self.config.global_rope_theta, self.config.local_rope_theta
+        turns = self._turns(places, far, embedded), self._turns(places, near or far, embedded)
+        hidden: Tensor = self.backbone.embeddings.norm(embedded)
+        for number, layer in enumerate(self.backbone.layers):
+            local = number % self.config.global_attn_every_n_layers != 0
+            reach = self.config.local_attention // 2 if local else None
+            read = self._attend(layer.attn.Wqkv(layer.attn_norm(hidden)), turns[local], groups, reach)
+            if rows is not None and number == len(self.backbone.layers) - 1:
+                read, hidden = read[rows], hidden[rows]
+            hidden = layer.attn.Wo(read).add_(hidden)
+            inner, gate = layer.mlp.Wi(layer.mlp_norm(hidden)).chunk(2, dim=-1)
+            hidden = layer.mlp.Wo(activated(layer.mlp.act, inner.contiguous()).mul_(gate)).add_(hidden)
+        normed: Tensor = self.backbone.final_norm(hidden)
+        return normed
+
+    def _attend(self, projected: Tensor, turns: Turns, groups: list[Group], reach: int | None) -> Tensor:
+        """Queries, keys and values (P, 3 · D) -> (P, D), each sequence by itself."""
+        n_heads = self.config.num_attention_heads
+        queries, keys, values = (part.contiguous() for part in projected.chunk(3, dim=1))
+        queries, keys = (_turned(part, turns) for part in (queries, keys))
+        read = values.new_empty(len(values) + 1, values.shape[1])
+        for group in groups:
+            query, key, value = (group.heads(part, n_heads) for part in (queries, keys, values))
+            group.put(attend(query, key, value, group, reach=reach), read)
+        return read[:-1]
+
+    def _turns(self, places: Tensor, theta: float, like: Tensor) -> Turns:
+        """The cosine and sine (P, 1, E / 2) of what a pair of the E dimensions of a head turns by at each place."""
+        even = torch.arange(0, self.width_of_head, 2, device=places.device)
+        angles = places[:, None, None] * theta ** (-even / self.width_of_head)
+        return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
+
+
+def _turned(hidden: Tensor, turns: Turns) -> Tensor:
+    """(P, D): the first half of each head's dimensions and the second turned against each other (rotary positions)."""
+    cos, sin = turns
+    a, b = hidden.view(len(hidden), -1, 2 * cos.shape[2]).chunk(2, dim=2)
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=2).view(hidden.shape)

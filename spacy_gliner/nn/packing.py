@@ -1,0 +1,116 @@
+"""Attention over packed sequences: which of them are read together, and their rows as heads and back.
+
+Outside attention a piece is a row and sequences don't matter. Inside, those of about the same length are padded to
+one; long ones stand alone, as views. Which backbone it is, and where its scores come from, is not known here.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import gelu, scaled_dot_product_attention
+from transformers.activations import GELUActivation
+
+# Sequences of so many pieces fill a product by themselves.
+ALONE = 128
+# How much longer the longest of a group may be than its shortest.
+SPREAD = 1.125
+# An accelerator minds padding less than many small products.
+SPREAD_OF_ACCELERATORS = 1.5
+
+
+@dataclass(frozen=True)
+class Group:
+    """B sequences of S pieces, the shorter ones padded.
+
+    rows: Where the pieces stand (B · S), those of padding being rows of others; a slice, where B is 1.
+    back: The same, those of padding being `P`, behind all pieces. None, where B is 1.
+    mask: (B, 1, S), 0 for pieces and minus infinity for padding; None where there is none.
+    """
+
+    n_sequences: int
+    length: int
+    rows: Tensor | slice
+    back: Tensor | None = None
+    mask: Tensor | None = None
+
+    def heads(self, hidden: Tensor, n_heads: int) -> Tensor:
+        """The rows (P, D) of these sequences by head: (N, B · S, D / N)."""
+        if isinstance(self.rows, slice):
+            return hidden[self.rows].view(self.length, n_heads, -1).transpose(0, 1)
+        rows = hidden.index_select(0, self.rows)
+        return rows.view(len(rows), n_heads, -1).transpose(0, 1).contiguous()
+
+    def put(self, read: Tensor, hidden: Tensor) -> None:
+        """The inverse of `heads`: read (N, B · S, D / N) into rows of hidden (P + 1, D), of which the last is waste."""
+        if self.back is None:
+            hidden.view(len(hidden), len(read), -1)[self.rows] = read.transpose(0, 1)
+        else:
+            hidden.index_copy_(0, self.back, read.transpose(0, 1).reshape(len(self.back), -1))
+
+
+def grouped(lengths: Sequence[int], device: torch.device) -> list[Group]:
+    """Groups of all sequences, which stand one after the other."""
+    firsts = torch.tensor([0, *lengths]).cumsum(0).tolist()
+    spread = SPREAD if device.type == "cpu" else SPREAD_OF_ACCELERATORS
+    together: list[list[int]] = []
+    for row in sorted(filter(lengths.__getitem__, range(len(lengths))), key=lengths.__getitem__):
+        fits = together and lengths[row] < ALONE and lengths[row] <= spread * lengths[together[-1][0]]
+        if fits:
+            together[-1].append(row)
+        else:
+            together.append([row])
+    groups = []
+    for rows in together:
+        if len(rows) == 1:
+            first, length = firsts[rows[0]], lengths[rows[0]]
+            groups.append(Group(1, length, slice(first, first + length)))
+        else:
+            groups.append(_padded([firsts[row] for row in rows], [lengths[row] for row in rows], firsts[-1], device))
+    return groups
+
+
+def _padded(firsts: list[int], lengths: list[int], n_pieces: int, device: torch.device) -> Group:
+    sizes = torch.tensor(lengths)[:, None]
+    places = torch.arange(lengths[-1])
+    rows = torch.tensor(firsts)[:, None] + places
+    outside = places >= sizes
+    mask = torch.zeros(outside.shape).masked_fill_(outside, -torch.inf)[:, None].to(device) if outside.any() else None
+    back = rows.masked_fill(outside, n_pieces).reshape(-1).to(device)
+    rows = rows.clamp(max=n_pieces - 1).reshape(-1).to(device)
+    return Group(len(lengths), lengths[-1], rows, back, mask)
+
+
+def activated(activation: Callable[[Tensor], Tensor], hidden: Tensor) -> Tensor:
+    """`activation(hidden)`; where possible, hidden itself is overwritten: new memory costs as much as the function."""
+    exact = isinstance(activation, GELUActivation) and activation.act is gelu
+    if exact or (isinstance(activation, nn.GELU) and activation.approximate == "none"):
+        overwritten: Tensor = torch.ops.aten.gelu_(hidden)
+        return overwritten
+    return activation(hidden)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, group: Group, *, reach: int | None = None) -> Tensor:
+    """softmax(query · key / root of the width) · value, within each sequence: (N, B · S, D / N) each, and the result.
+
+    reach: The largest distance of pieces that read each other; None for any.
+    """
+    shape = (len(query), group.n_sequences, group.length, -1)
+    query, key, value = (rows.view(shape) for rows in (query, key, value))
+    mask = None if group.mask is None else group.mask.to(query.dtype)
+    if reach is None or reach >= group.length - 1:
+        return scaled_dot_product_attention(query, key, value, mask).flatten(1, 2)
+    read = []
+    block = max(ALONE, 2 * reach)
+    for first in range(0, group.length, block):
+        last = min(first + block, group.length)
+        begin, end = max(0, first - reach), min(last + reach, group.length)
+        places = torch.arange(begin, end, device=query.device)
+        far = (places - torch.arange(first, last, device=query.device)[:, None]).abs() > reach
+        near = torch.zeros(far.shape, dtype=query.dtype, device=query.device).masked_fill_(far, -torch.inf)
+        if mask is not None:
+            near = near + mask[:, :, begin:end]
+        of_block = (query[:, :, first:last], key[:, :, begin:end], value[:, :, begin:end])
+        read.append(scaled_dot_product_attention(*of_block, near.expand(group.n_sequences, -1, -1)))
+    return torch.cat(read, dim=2).flatten(1, 2)
