@@ -143,14 +143,14 @@ class Batch:
     vectors: Tensor | None = None
     floors: list[float] | None = None
 
-    def to(self, device: torch.device) -> "Batch":
-        """The same batch with its tensors on `device`."""
+    def to(self, device: torch.device, dtype: torch.dtype = torch.float32) -> "Batch":
+        """The same batch with its tensors on `device`, and vectors as `dtype`."""
         apart = self.labels_apart
         if isinstance(apart, Pieces):
             apart = replace(apart, ids=apart.ids.to(device))
         elif apart is not None:
-            apart = apart.to(device)
-        vectors = None if self.vectors is None else self.vectors.to(device)
+            apart = apart.to(device, dtype)
+        vectors = None if self.vectors is None else self.vectors.to(device, dtype)
         if self.piece_ids.device == device:
             return replace(self, labels_apart=apart, vectors=vectors)
         return replace(

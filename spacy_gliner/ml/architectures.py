@@ -6,23 +6,34 @@ from typing import Any
 from thinc.api import Model, Shim
 from torch import Tensor
 
+from ..nn.precision import Precision
 from ..types import Logits, Query
 from .borrowing import BorrowingShim, Find
 from .listening import Heard, Tok2Vec, gradients_of, initialize, tok2vec_of, with_gradient
 from .parameters import Freeze
+from .prediction import Prediction
 from .shim import GlinerShim
 from .sources import FromComponent, NewNetwork, Source
 
 GlinerModel = Model[Any, Logits]  # of queries; where it listens to another component, of `Heard`
 
 
-def build_gliner(source: Source, freeze: Freeze = "nothing", mixed_precision: bool = False) -> GlinerModel:
+def build_gliner(
+    source: Source,
+    freeze: Freeze = "nothing",
+    mixed_precision: bool = False,
+    precision: Precision = "float32",
+    packed: bool = True,
+) -> GlinerModel:
     """A GLiNER network: `spacy_gliner.GLiNER.v1`. Reads no weights; `initialize`, a prediction or saving will.
 
     source: Where the network comes from. Its shape comes with it.
     freeze: What training leaves as it is: "nothing", the "embeddings" of the backbone, the whole "backbone", a number:
         the embeddings and so many of the lowest layers; or the encoder of "labels" that are read apart.
     mixed_precision: Whether matrices are multiplied in bfloat16 in training; weights and steps stay in float32.
+    precision: Of prediction: "float32"; "bfloat16" or "float16", on accelerators and CPUs that have units for them; or
+        "int8", on CPUs. Training and saving are in float32 all the same.
+    packed: Whether prediction reads without padding. `False` takes the Hugging Face forward pass of the backbone.
 
     Of a network that is borrowed, the owner decides.
     """
@@ -30,12 +41,18 @@ def build_gliner(source: Source, freeze: Freeze = "nothing", mixed_precision: bo
     if isinstance(source, FromComponent):
         shim = BorrowingShim(source.component)
     else:
-        shim = GlinerShim(source, freeze=freeze, mixed_precision=mixed_precision)
+        prediction = Prediction(precision, packed)
+        shim = GlinerShim(source, freeze=freeze, mixed_precision=mixed_precision, prediction=prediction)
     return Model("gliner", forward, init=init, shims=[shim])
 
 
 def build_listening_gliner(
-    tok2vec: Tok2Vec, source: NewNetwork, freeze: Freeze = "nothing", mixed_precision: bool = False
+    tok2vec: Tok2Vec,
+    source: NewNetwork,
+    freeze: Freeze = "nothing",
+    mixed_precision: bool = False,
+    precision: Precision = "float32",
+    packed: bool = True,
 ) -> GlinerModel:
     """A network for the vectors that another component has of words: `spacy_gliner.ListeningGLiNER.v1`.
 
@@ -44,7 +61,7 @@ def build_listening_gliner(
 
     tok2vec: Gives the vectors of the tokens of Docs: a listener of spacy-transformers or of spaCy.
     source: A `NewNetwork.v1` without a backbone.
-    freeze, mixed_precision: As of `build_gliner`, for what is its own.
+    freeze, mixed_precision, precision, packed: As of `build_gliner`, for what is its own.
     Raises ValueError for another source.
     """
     if not isinstance(source, NewNetwork) or source.backbone is not None or source.label_backbone is None:
@@ -52,7 +69,8 @@ def build_listening_gliner(
             "spacy_gliner.ListeningGLiNER.v1 needs a source of the kind spacy_gliner.NewNetwork.v1, with backbone = "
             "null (another component reads the words) and a label_backbone (labels are read apart)."
         )
-    shim = GlinerShim(source, freeze=freeze, mixed_precision=mixed_precision)
+    prediction = Prediction(precision, packed)
+    shim = GlinerShim(source, freeze=freeze, mixed_precision=mixed_precision, prediction=prediction)
     return Model("gliner_listening", forward, init=init, layers=[tok2vec], shims=[shim])
 
 

@@ -25,15 +25,14 @@ from ..types import Batch, Logits, Query
 from . import forking
 from .checkpoints import Checkpoint
 from .label_table import LabelTable, label_pieces
-from .parameters import Freeze, freeze_weights, parameter_groups
+from .parameters import Freeze, freeze_weights
+from .prediction import AS_TRAINED, Prediction, weights_changed
 from .sources import NewNetwork, Source
+from .steps import new_optimizer, step, warn_of_high_rate
 from .weights import network_weights, trained_network
 
 # Where the positions of a backbone set no limit, this does: attention takes memory with the square of the length.
 UNLIMITED_PIECES = 4096
-
-# Backbones that are fine-tuned with a higher rate forget what they know.
-HIGH_RATE = 5e-4
 
 logger = logging.getLogger("spacy_gliner")
 
@@ -51,16 +50,23 @@ class GlinerShim(Shim):
     device: "auto" for the device of thinc's current ops, or a torch device.
     freeze: What training leaves as it is; see `parameters`.
     mixed_precision: Whether training multiplies matrices in bfloat16.
+    prediction: How the network predicts, where it is not as it is trained.
     """
 
     def __init__(
-        self, source: Source, device: str = "auto", freeze: Freeze = "nothing", mixed_precision: bool = False
+        self,
+        source: Source,
+        device: str = "auto",
+        freeze: Freeze = "nothing",
+        mixed_precision: bool = False,
+        prediction: Prediction = AS_TRAINED,
     ) -> None:
         super().__init__(None)
         self.source = source
         self.device_name = device
         self.freeze = freeze
         self.mixed_precision = mixed_precision
+        self.prediction = prediction
         self.vector_width = 0  # of vectors that another component gives
         self._tokenizer: PieceTokenizer | None = None
         self._owned = False
@@ -170,8 +176,11 @@ class GlinerShim(Shim):
         """Batch -> Logits, with a callback that takes the gradient of their scores."""
         if is_train:
             return self.begin_update(inputs)
+        network = self.prediction.network_of(self.network)
+        weight = next(network.parameters())
         with torch.inference_mode():
-            return self.network(inputs.to(self.device)), _no_backprop
+            logits = network(inputs.to(weight.device, weight.dtype))
+        return replace(logits, scores=logits.scores.float()), _no_backprop
 
     def begin_update(self, inputs: Batch) -> tuple[Logits, Callable[[Tensor], None]]:
         """Run in training mode, and only here: at all other times the network is in evaluation mode.
@@ -184,6 +193,7 @@ class GlinerShim(Shim):
                 "trained here. Put a new head on its encoder: spacy_gliner.NewNetwork.v1 with the folder as backbone."
             )
         self.own()
+        weights_changed(self.network)
         self.network.train()
         if self.freeze == "labels" and isinstance(self.network.encoder, BiEncoder):
             self.network.encoder.labels.eval()  # vectors that stay as they are have no dropout either
@@ -209,27 +219,13 @@ class GlinerShim(Shim):
             return
         if self._optimizer is None:
             self._optimizer = self._new_optimizer(getattr(optimizer, "layer_decay", 1.0))
-            if optimizer.learn_rate > HIGH_RATE:
-                logger.warning(
-                    "A learning rate of %s soon ruins a pretrained network. Use spacy_gliner.AdamW.v1, or one of about "
-                    "1e-5 to 2e-4; spaCy's default of 0.001 is meant for networks that start from nothing.",
-                    optimizer.learn_rate,
-                )
-        for group in self._optimizer.param_groups:
-            rate = optimizer.learn_rate
-            group["lr"] = group["scale"] * (rate if group["backbone"] else getattr(optimizer, "head_learn_rate", rate))
-            group["weight_decay"] = optimizer.L2 if group["decay"] else 0.0
-            group["betas"], group["eps"] = (optimizer.b1, optimizer.b2), optimizer.eps
-        if optimizer.grad_clip:
-            torch.nn.utils.clip_grad_norm_(self._model.parameters(), optimizer.grad_clip)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
+            warn_of_high_rate(optimizer)
+        step(self._optimizer, self.network, optimizer)
         self.label_table.forget(encoder_changed=self.freeze != "labels")
 
     def _new_optimizer(self, layer_decay: float) -> torch.optim.Optimizer:
         self._layer_decay = layer_decay
-        fused = self.device.type in ("cpu", "cuda")  # one loop over all weights: five times as fast on a CPU
-        return torch.optim.AdamW(parameter_groups(self.network, layer_decay), fused=fused)
+        return new_optimizer(self.network, layer_decay)
 
     def training_state(self) -> dict[str, Any]:
         """Weights and what the optimizer remembers, to go on from."""
@@ -241,6 +237,7 @@ class GlinerShim(Shim):
         self._optimizer = None
         self.own()
         self.network.load_state_dict(state["weights"])
+        weights_changed(self.network)
         self.label_table.forget(encoder_changed=True)
         if state["optimizer"] is not None:
             layer_decay, remembered = state["optimizer"]
@@ -253,6 +250,7 @@ class GlinerShim(Shim):
         if self._model is not None:
             self.own()
             self._model.to(self._wanted_device())
+            weights_changed(self._model)
 
     def to_bytes(self) -> bytes:
         """Configuration, weights, tokenizer and vectors of labels. Loads the network if need be."""
@@ -285,7 +283,7 @@ class GlinerShim(Shim):
         return Checkpoint(self.network, self.tokenizer)
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = ("source", "device_name", "freeze", "mixed_precision", "vector_width", "id", "cfg")
+        kept = ("source", "device_name", "freeze", "mixed_precision", "prediction", "vector_width", "id", "cfg")
         return {name: getattr(self, name) for name in kept} | {"data": self.to_bytes()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

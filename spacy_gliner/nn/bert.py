@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from transformers import PretrainedConfig
 
+from .int8 import each
 from .packing import Group, activated, attend, grouped
 
 # Their positions start behind the padding index; those of the others at 0.
@@ -61,7 +62,7 @@ class PackedBert:
     def _attend(self, attention: Any, hidden: Tensor, groups: list[Group]) -> Tensor:
         """(P, D) -> (P, D), each sequence by itself."""
         n_heads = attention.num_attention_heads
-        projected = [projection(hidden) for projection in (attention.query, attention.key, attention.value)]
+        projected = each((attention.query, attention.key, attention.value), hidden)
         read = hidden.new_empty(len(hidden) + 1, hidden.shape[1])
         for group in groups:
             query, key, value = (group.heads(rows, n_heads) for rows in projected)

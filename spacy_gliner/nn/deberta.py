@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import PretrainedConfig
 from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_position
 
+from .int8 import each
 from .packing import Group, activated, grouped
 
 Positions = tuple[Tensor, Tensor]
@@ -61,7 +62,8 @@ class PackedDeberta:
     def _attend(self, number: int, attention: Any, hidden: Tensor, groups: list[Group]) -> Tensor:
         """(P, D) -> (P, D), each sequence by itself."""
         n_heads = attention.num_attention_heads
-        queries, keys, values = attention.query_proj(hidden), attention.key_proj(hidden), attention.value_proj(hidden)
+        projections = (attention.query_proj, attention.key_proj, attention.value_proj)
+        queries, keys, values = each(projections, hidden)
         queries /= _scale(queries.shape[1] // n_heads)
         longest = max((group.length for group in groups), default=0)
         by_key, by_query = self._projected(number, attention, longest)

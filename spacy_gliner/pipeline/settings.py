@@ -15,7 +15,7 @@ SHARED = """
 [pipe]
 label_thresholds = []
 spans_key = null
-max_pieces = 1024
+max_pieces = 2048
 device = "auto"
 
 [pipe.windows]

@@ -1,0 +1,86 @@
+"""The settings of how the network predicts, seen from the pipeline."""
+
+import random
+
+import pytest
+import spacy
+from spacy.training import Example
+
+from spacy_gliner.ml.architectures import shim_of
+
+from .helpers import TEXTS, assert_same, found
+
+PRECISIONS = ["bfloat16", "float16", "int8"]
+
+
+@pytest.fixture
+def make(any_checkpoint):
+    def make(**settings):
+        nlp = spacy.blank("en")
+        model = {"source": {"name": str(any_checkpoint)}, **settings}
+        config = {"labels": ["person", "company", "city"], "model": model, "threshold": 0.3}
+        nlp.add_pipe("gliner_ner", config=config)
+        return nlp
+
+    return make
+
+
+def scores(docs):
+    return {(d, s.start, s.end, s.label_): p for d, doc in enumerate(docs) for s, p in all_found(doc)}
+
+
+def all_found(doc):
+    group = doc.spans["gliner_ner"]
+    return zip(group, group.attrs["scores"], strict=True)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_in_any_precision_about_the_same_is_found(make, precision):
+    exact, changed = (scores(make(precision=p).pipe(TEXTS)) for p in ("float32", precision))
+    both = exact.keys() & changed.keys()
+    assert len(both) > 0.6 * len(exact | changed)
+    assert all(abs(exact[span] - changed[span]) < 0.15 for span in both)
+    assert exact != changed
+
+
+def test_in_8_bits_a_stream_gives_what_single_calls_give(make):
+    nlp = make(precision="int8")
+    texts = TEXTS[:1] * 3 + TEXTS
+    together, alone = scores(nlp.pipe(texts)), scores(map(nlp, texts))
+    assert together.keys() == alone.keys()
+    assert all(score == pytest.approx(alone[span], abs=1e-3) for span, score in together.items())
+
+
+def test_without_packing_the_same_is_found(make):
+    nlp, plain = make(), make(packed=False)
+    assert_same(nlp.pipe(TEXTS), plain.pipe(TEXTS))
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_what_was_learned_shows_in_any_precision_and_is_saved_whole(make_nlp, tiny_checkpoint, tmp_path, precision):
+    random.seed(0)
+    nlp = make_nlp(model={"source": {"name": str(tiny_checkpoint)}, "precision": precision}, labels=["person"])
+    examples = [Example.from_dict(nlp.make_doc("Ada met Babbage"), {"entities": [(0, 3, "person")]})]
+    nlp("Ada met Babbage")  # makes the network that predicts
+    optimizer = nlp.initialize(lambda: examples)
+    optimizer.learn_rate = 0.01
+    for _ in range(30):
+        nlp.update(examples, sgd=optimizer)
+    doc = nlp("Ada met Babbage")
+    assert [ent.text for ent in doc.ents] == ["Ada"]
+    assert all(weight.dtype.itemsize == 4 for weight in shim_of(nlp.get_pipe("gliner_ner").model).network.parameters())
+    nlp.to_disk(tmp_path / "nlp")
+    again = spacy.load(tmp_path / "nlp")
+    assert again.config["components"]["gliner_ner"]["model"]["precision"] == precision
+    assert found(again("Ada met Babbage")) == found(doc)
+
+
+def test_components_with_one_source_and_one_precision_share_what_predicts(make):
+    a, b = (shim_of(make(precision="int8").get_pipe("gliner_ner").model) for _ in range(2))
+    assert a.prediction.network_of(a.network) is b.prediction.network_of(b.network)
+    assert a.prediction.network_of(a.network) is not a.network
+
+
+def test_an_unknown_precision_is_an_error_from_the_start(make):
+    with pytest.raises(ValueError, match="int4"):
+        make(precision="int4")
