@@ -63,8 +63,8 @@ def test_what_was_learned_shows_in_any_precision_and_is_saved_whole(make_nlp, ti
     examples = [Example.from_dict(nlp.make_doc("Ada met Babbage"), {"entities": [(0, 3, "person")]})]
     nlp("Ada met Babbage")  # makes the network that predicts
     optimizer = nlp.initialize(lambda: examples)
-    optimizer.learn_rate = 0.01
-    for _ in range(30):
+    optimizer.learn_rate = 0.002
+    for _ in range(80):
         nlp.update(examples, sgd=optimizer)
     doc = nlp("Ada met Babbage")
     assert [ent.text for ent in doc.ents] == ["Ada"]
