@@ -4,5 +4,6 @@ Nothing here knows an engine: `spacy_gliner.ray` hands the parts to Ray, and a S
 """
 
 from .annotating import annotate_texts
+from .working import load_once
 
-__all__ = ["annotate_texts"]
+__all__ = ["annotate_texts", "load_once"]

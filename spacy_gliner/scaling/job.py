@@ -110,15 +110,15 @@ class Job:
             raise RuntimeError(f"{len(missing)} of {len(parts)} parts were not finished. Start again to go on.")
         stats = [self.stats(part) for part in parts]
         report = Report(sum(one["rows"] for one in stats), sum(one["errors"] for one in stats), len(parts), resumed)
-        for rest in self.folder.glob(f".{name_of()}*"):  # of workers that were killed while they wrote
+        for rest in self.folder.rglob(".part-*"):  # of workers that were killed while they wrote
             rest.unlink(missing_ok=True)
         write_json(self.folder / SUCCESS, {"rows": report.rows, "errors": report.errors, "parts": report.parts})
         return report
 
 
-def name_of(part: Part | None = None) -> str:
-    """How the files of a part begin; of all parts without one."""
-    return "part-" if part is None else f"part-{part.number:06}"
+def name_of(part: Part) -> str:
+    """How the files of a part begin."""
+    return f"part-{part.number:06}"
 
 
 def write_json(path: Path, value: Any) -> None:

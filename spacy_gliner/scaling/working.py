@@ -4,7 +4,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,18 @@ class Worker:
             attempts.end()
         elif makers:
             yield from outcomes(self.nlp, makers, batch_size=self.job.batch_size)
+
+
+@lru_cache(maxsize=1)
+def load_once(pipeline: str | Path, *, threads: int | None = None, gpu: bool = False) -> Language:
+    """Load a pipeline, or give the one that this process has loaded already, for engines that keep their processes.
+
+    threads: Threads of torch; None for as many as torch takes by itself.
+    gpu: Whether it runs on a GPU.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return load(pipeline, gpu)
 
 
 def load(pipeline: Pipeline, gpu: bool = False) -> Language:

@@ -5,15 +5,16 @@ import os
 
 import pytest
 import spacy
+import torch
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
-from spacy_gliner.scaling import annotate_texts
+from spacy_gliner.scaling import annotate_texts, load_once
 from spacy_gliner.scaling.attempts import Attempts
 from spacy_gliner.scaling.job import Job
 from spacy_gliner.scaling.parts import make_plan
-from spacy_gliner.scaling.working import Worker
+from spacy_gliner.scaling.working import Worker, load
 
 TEXTS = ["Ada Lovelace met Charles Babbage.", "", "Bill Gates founded Microsoft.", "Paris"]
 
@@ -254,9 +255,23 @@ def test_a_pipeline_that_leaves_texts_out_is_not_believed():
     assert [one["error"] for one in annotate_texts(nlp, ["a", "b"])] == ["ValueError: bad"] * 2
 
 
-def test_threads_are_those_of_the_worker(tmp_path):
-    import torch
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no accelerator")
+def test_a_worker_with_an_accelerator_uses_it(nlp, tmp_path):
+    nlp.remove_pipe("test_scaling_trouble")
+    nlp.to_disk(tmp_path / "nlp")
+    loaded = load(tmp_path / "nlp", gpu=True)
+    assert as_alone(loaded, TEXTS[0]) == as_alone(nlp, TEXTS[0])
+    assert loaded.get_pipe("gliner_ner").device.startswith("cuda")
 
+
+def test_a_pipeline_is_loaded_once_for_each_process(nlp, tmp_path):
+    nlp.remove_pipe("test_scaling_trouble")
+    nlp.to_disk(tmp_path / "nlp")
+    assert load_once(str(tmp_path / "nlp")) is load_once(str(tmp_path / "nlp"))
+
+
+def test_threads_are_those_of_the_worker(tmp_path):
     before = torch.get_num_threads()
     Worker(Job(tmp_path, "jsonl", "jsonl", "text", "", 1), str(tmp_path), threads=2)
     try:
