@@ -44,6 +44,7 @@ def main(
     folder: Annotated[str, typer.Option(help="Where to work; a temporary folder if not given")] = "",
 ) -> None:
     """Print what happened, and exit with 1 where a row is missing, twice or wrong."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background commands would pass Ctrl-C over
     with TemporaryDirectory() as scratch:
         work = Path(folder or scratch)
         work.mkdir(parents=True, exist_ok=True)

@@ -48,17 +48,15 @@ def annotate(
     rows_per_part: Rows of a file of the output, which is what is done again after a worker has died.
     retry_errors: Do parts with errors again, of an earlier run.
     RETURNS: How many rows there are, and how many of them have an error.
-    Raises ValueError for input that can't be read and for an output that was begun with something else, OSError,
-    ImportError where Ray is not installed, and RuntimeError where parts could not be finished.
+    Raises ValueError for input that can't be read and for an output that was begun with something else, OSError (of
+    which ChildProcessError where parts could not be finished), and ImportError where Ray is not installed.
     """
     import_ray()
     plan = make_plan(source, rows_per_part=rows_per_part, text=text, results=result_names(prefix))
     folder = check_output(Path(output).resolve(), plan.parts)
     job = Job(folder, plan.kind, check_format(plan.kind, output_format), text, prefix, check_size(batch_size))
     job.begin(plan.files, pipeline, rows_per_part)
-    if retry_errors:
-        job.reopen(plan.parts)
-    left = [part for part in plan.parts if not job.is_done(part)]
+    left = job.left(plan.parts, retry_errors=retry_errors)
     if left:
         pipeline = str(Path(pipeline).resolve()) if not callable(pipeline) and Path(pipeline).is_dir() else pipeline
         run_parts(job, pipeline, left, n_workers, cpus_per_worker, gpus_per_worker)
@@ -91,11 +89,9 @@ def run_parts(
         compute=ray.data.ActorPoolStrategy(size=workers),
         **({"num_gpus": gpus} if gpus else {"num_cpus": cpus_per_worker}),
     )
-    try:
-        for _ in done.iter_rows():
-            pass
-    except ray.exceptions.RayTaskError as error:
-        raise (error.cause if isinstance(error.cause, Exception) else error) from error
+    for row in done.iter_rows():
+        if row["failure"]:
+            raise ChildProcessError(f"A worker could not go on with {row['failure']}")
 
 
 def import_ray() -> Any:

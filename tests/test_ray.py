@@ -32,6 +32,7 @@ def local_ray(monkeypatch):
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # a token would be written to the home folder
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # workers are as important as the test that waits for them
     ray.init(**LOCAL)
     yield ray
     ray.shutdown()

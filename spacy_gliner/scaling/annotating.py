@@ -71,18 +71,20 @@ def _made(nlp: Language, make: MakeDoc) -> Outcome:
     try:
         return Outcome(make(nlp), None)
     except Exception as error:
-        return Outcome(None, _describe(error))
+        return Outcome(None, describe(error))
 
 
 def _annotated(nlp: Language, makers: Sequence[MakeDoc], docs: Sequence[Doc]) -> Iterator[Outcome]:
     """The outcomes of Docs; `makers` make them anew where a component failed, since others had written on them."""
+    if not docs:
+        return
     try:
-        done = list(nlp.pipe(docs, batch_size=max(len(docs), 1)))
+        done = list(nlp.pipe(docs, batch_size=len(docs)))
         if len(done) != len(docs):
             raise ValueError("The pipeline has left out a text.")
     except Exception as error:
         if len(docs) == 1:
-            yield Outcome(None, _describe(error))
+            yield Outcome(None, describe(error))
             return
         for half in (makers[: len(makers) // 2], makers[len(makers) // 2 :]):
             yield from _annotated(nlp, half, [make(nlp) for make in half])
@@ -90,5 +92,6 @@ def _annotated(nlp: Language, makers: Sequence[MakeDoc], docs: Sequence[Doc]) ->
         yield from (Outcome(doc, None) for doc in done)
 
 
-def _describe(error: Exception) -> str:
+def describe(error: Exception) -> str:
+    """An error in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -33,10 +33,10 @@ class Attempts:
         return self.number >= BY_ITSELF_AFTER
 
     def begin(self) -> None:
-        """Remember a new attempt. Raises RuntimeError when there were too many."""
+        """Remember a new attempt. Raises ChildProcessError when there were too many."""
         if self.number >= PART_ATTEMPTS:
             self.forget()
-            raise RuntimeError(
+            raise ChildProcessError(
                 f"The worker's process ended {PART_ATTEMPTS} times in one part of the data. Is there memory enough for "
                 "the pipeline in every worker? Start again to go on."
             )

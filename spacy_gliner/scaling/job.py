@@ -96,18 +96,22 @@ class Job:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, manifest)
 
-    def reopen(self, parts: Sequence[Part]) -> None:
-        """Take away the files of parts with errors, so that they are annotated once more."""
-        for part in parts:
-            if self.is_done(part) and self.stats(part)["errors"]:
-                (self.folder / SUCCESS).unlink(missing_ok=True)
-                self.path_of(part).unlink()
+    def left(self, parts: Sequence[Part], *, retry_errors: bool = False) -> list[Part]:
+        """The parts that are to be done; with `retry_errors` also those with errors, whose files are taken away."""
+        if retry_errors:
+            for part in parts:
+                if self.is_done(part) and self.stats(part)["errors"]:
+                    self.path_of(part).unlink()
+        left = [part for part in parts if not self.is_done(part)]
+        if left:
+            (self.folder / SUCCESS).unlink(missing_ok=True)
+        return left
 
     def finish(self, parts: Sequence[Part], resumed: int) -> Report:
-        """Say that all is done. Raises RuntimeError where a part is missing."""
+        """Say that all is done. Raises ChildProcessError where a part is missing."""
         missing = [part for part in parts if not self.is_done(part)]
         if missing:
-            raise RuntimeError(f"{len(missing)} of {len(parts)} parts were not finished. Start again to go on.")
+            raise ChildProcessError(f"{len(missing)} of {len(parts)} parts were not finished. Start again to go on.")
         stats = [self.stats(part) for part in parts]
         report = Report(sum(one["rows"] for one in stats), sum(one["errors"] for one in stats), len(parts), resumed)
         for rest in self.folder.rglob(".part-*"):  # of workers that were killed while they wrote

@@ -1,5 +1,6 @@
 """A worker: one pipeline, loaded once, that takes one part after another."""
 
+import logging
 import os
 import socket
 import time
@@ -16,12 +17,14 @@ from thinc.api import prefer_gpu
 from ..ml.architectures import owned_shim
 from ..pipeline.extensions import register_extensions
 from ..pipeline.extractor import Extractor
-from .annotating import Outcome, one_by_one, outcomes, result_names
+from .annotating import Outcome, describe, one_by_one, outcomes, result_names
 from .attempts import Attempts
 from .job import Job, Pipeline
 from .parts import Part
 from .reading import MakeDoc, read_part
 from .writing import WRITERS, whole_file
+
+logger = logging.getLogger("spacy_gliner")
 
 
 class Worker:
@@ -41,11 +44,20 @@ class Worker:
             torch.set_num_threads(threads)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Annotate the part whose fields these are, unless it is done; its number."""
+        """Annotate the part whose fields these are, unless it is done.
+
+        RETURNS: Its number, and what went wrong with the whole of it, or nothing.
+        """
         part = Part(int(row["number"]), str(row["path"]), int(row["first"]), int(row["rows"]), int(row["offset"]))
-        if not self.job.is_done(part):
-            self.annotate(part)
-        return {"number": part.number}
+        failure = ""
+        try:
+            if not self.job.is_done(part):
+                self.annotate(part)
+        except Exception as error:
+            logger.exception("Part %d could not be done.", part.number)
+            self.job.attempts(part).forget()  # the process lives
+            failure = f"{part.path}, from row {part.first + 1} on: {describe(error)}"
+        return {"number": part.number, "failure": failure}
 
     @cached_property
     def nlp(self) -> Language:

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 import spacy
 
+import spacy_gliner
+
+EMBEDDED = Path(spacy_gliner.__file__).parent / "embedded"
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "scaling.md"
 
 pytestmark = pytest.mark.skipif(not DOCUMENT.is_file(), reason="there is no docs/scaling.md")
@@ -24,6 +27,7 @@ def run(code, **names):
     exec(compile(code, DOCUMENT.name, "exec"), {"__name__": "__main__", **names})
 
 
+@pytest.mark.skipif(not EMBEDDED.is_dir(), reason="the package holds no embedded model")
 def test_several_processes(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     save, several = code_blocks("python")

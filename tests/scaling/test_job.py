@@ -73,7 +73,7 @@ def test_a_folder_with_other_files_is_not_written_to(tmp_path, source, pipeline)
 def test_a_job_is_finished_when_all_parts_are_there(tmp_path, source, pipeline):
     job, parts = begin(tmp_path, source, pipeline)
     write_all(job, parts[:2])
-    with pytest.raises(RuntimeError, match="1 of 3 parts were not finished"):
+    with pytest.raises(ChildProcessError, match="1 of 3 parts were not finished"):
         job.finish(parts, 0)
     assert not (tmp_path / "out" / "_SUCCESS").exists()
     (tmp_path / "out" / ".part-000002.jsonl-rest").touch()
@@ -88,7 +88,8 @@ def test_parts_with_errors_can_be_done_again(tmp_path, source, pipeline):
     write_all(job, parts[:2])
     write_all(job, parts[2:], errors=1)
     job.finish(parts, 0)
-    job.reopen(parts)
+    assert job.left(parts) == []
+    assert job.left(parts, retry_errors=True) == parts[2:]
     assert [job.is_done(part) for part in parts] == [True, True, False]
     assert not (tmp_path / "out" / "_SUCCESS").exists()
 

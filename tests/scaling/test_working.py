@@ -49,7 +49,7 @@ def run(nlp, tmp_path):
         job.begin(plan.files, lambda: nlp, rows_per_part)
         worker = Worker(job, lambda: nlp)
         for part in plan.parts:
-            worker(part._asdict())
+            assert worker(part._asdict()) == {"number": part.number, "failure": ""}
         return job, plan.parts
 
     return run
@@ -232,7 +232,7 @@ def test_a_text_that_ends_the_process_each_time_becomes_an_error(run, write):
 def test_a_worker_that_cannot_live_gives_up(tmp_path):
     for _ in range(20):
         Attempts(tmp_path / "attempts").begin()
-    with pytest.raises(RuntimeError, match="ended 20 times"):
+    with pytest.raises(ChildProcessError, match="ended 20 times"):
         Attempts(tmp_path / "attempts").begin()
     Attempts(tmp_path / "attempts").begin()
 
@@ -253,6 +253,19 @@ def test_a_pipeline_that_leaves_texts_out_is_not_believed():
     nlp.add_pipe("test_scaling_fails")
     nlp.set_error_handler(lambda *_: None)
     assert [one["error"] for one in annotate_texts(nlp, ["a", "b"])] == ["ValueError: bad"] * 2
+
+
+def test_what_is_wrong_with_a_whole_part_is_told_and_nothing_is_written(write, tmp_path):
+    def make():
+        raise ValueError("no pipeline")
+
+    plan = make_plan(write("a", {"text": "Paris"}), rows_per_part=1)
+    job = Job(tmp_path / "out", "jsonl", "jsonl", "text", "", 1)
+    job.begin(plan.files, make, 1)
+    failure = Worker(job, make)(plan.parts[0]._asdict())["failure"]
+    assert failure.endswith("a.jsonl, from row 1 on: ValueError: no pipeline")
+    assert not job.is_done(plan.parts[0])
+    assert not job.attempts(plan.parts[0]).path.exists()
 
 
 @pytest.mark.gpu
