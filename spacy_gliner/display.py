@@ -71,18 +71,22 @@ def print_table(docs: Iterable[Doc]) -> None:
 def print_jsonl(docs: Iterable[Doc]) -> None:
     """Print one JSON object a text, with positions in characters."""
     for doc in docs:
-        entities = [
-            {
-                "start": ent.start_char,
-                "end": ent.end_char,
-                "text": ent.text,
-                "label": ent.label_,
-                "score": ent._.gliner_score,
-            }
-            for ent in doc.ents
-        ]
-        found = {"text": doc.text, "entities": entities, **results_to_json(doc)}
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        typer.echo(json.dumps({"text": doc.text, **doc_to_json(doc)}, ensure_ascii=False))
+
+
+def doc_to_json(doc: Doc) -> dict[str, Any]:
+    """The entities and all other results of a Doc, with positions in characters."""
+    entities = [
+        {
+            "start": ent.start_char,
+            "end": ent.end_char,
+            "text": ent.text,
+            "label": ent.label_,
+            "score": ent._.gliner_score,
+        }
+        for ent in doc.ents
+    ]
+    return {"entities": entities, **results_to_json(doc)}
 
 
 def print_html(docs: Iterable[Doc]) -> None:

@@ -27,6 +27,8 @@ ON_TOP = {
     "__main__",
     "training",
     "scoring",
+    "scaling",
+    "ray",
     "evaluation",
     "evaluation_benchmark",
     "evaluation_relations",
