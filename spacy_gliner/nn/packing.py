@@ -100,7 +100,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, group: Group, *, reach: in
     query, key, value = (rows.view(shape) for rows in (query, key, value))
     mask = None if group.mask is None else group.mask.to(query.dtype)
     if reach is None or reach >= group.length - 1:
-        return scaled_dot_product_attention(query, key, value, mask).flatten(1, 2)
+        return _attend(query, key, value, mask).flatten(1, 2)
     read = []
     block = max(ALONE, 2 * reach)
     for first in range(0, group.length, block):
@@ -112,5 +112,19 @@ def attend(query: Tensor, key: Tensor, value: Tensor, group: Group, *, reach: in
         if mask is not None:
             near = near + mask[:, :, begin:end]
         of_block = (query[:, :, first:last], key[:, :, begin:end], value[:, :, begin:end])
-        read.append(scaled_dot_product_attention(*of_block, near.expand(group.n_sequences, -1, -1)))
+        read.append(_attend(*of_block, near.expand(group.n_sequences, -1, -1)))
     return torch.cat(read, dim=2).flatten(1, 2)
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    """query (N, B, R, E), key and value (N, B, S, E), mask (B, 1 or R, S) -> (N, B, R, E).
+
+    On a CPU, plain products take a third of the time of the fused function where there is a mask or little to do.
+    """
+    if query.device.type != "cpu" or (mask is None and query.shape[2] >= ALONE):
+        return scaled_dot_product_attention(query, key, value, mask)
+    of_one = [part.flatten(0, 1) for part in (query, key, value)]
+    scores = (torch.bmm(of_one[0], of_one[1].transpose(1, 2)).mul_(query.shape[3] ** -0.5)).view(*query.shape[:3], -1)
+    if mask is not None:
+        scores += mask
+    return torch.bmm(scores.softmax(dim=-1).flatten(0, 1), of_one[2]).view(query.shape)

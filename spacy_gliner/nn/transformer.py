@@ -25,6 +25,8 @@ class Transformer(nn.Module):
 
     config: The encoder's Hugging Face configuration, as a dictionary with a `model_type`.
     fuse_layers: Whether all layers count, and not only the last.
+
+    `max_pieces` is the longest sequence that the position embeddings allow; None where positions are relative.
     """
 
     def __init__(self, config: dict[str, Any], *, fuse_layers: bool = False) -> None:
@@ -34,13 +36,9 @@ class Transformer(nn.Module):
         if getattr(self.backbone, "pooler", None) is not None:
             self.backbone.pooler = None  # type: ignore[assignment]  # it would be computed and never read
         self.width = int(self.config.hidden_size)
+        self.max_pieces = position_limit(self.config)
         self.layer_fusion = LayerFusion(int(self.config.num_hidden_layers), self.width) if fuse_layers else None
         self.packed = None if fuse_layers else _packed(self.backbone)
-
-    @property
-    def max_pieces(self) -> int | None:
-        """The longest sequence that the position embeddings allow; None where positions are relative."""
-        return position_limit(self.config)
 
     def forward(self, piece_ids: Tensor, lengths: list[int], rows: Tensor | None = None) -> Tensor:
         """piece_ids (P), lengths of the sequences -> contextual vectors (P, D).

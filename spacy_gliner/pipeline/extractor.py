@@ -28,7 +28,7 @@ from .extensions import score_parts
 from .label_vectors import LabelVectors
 from .labels import Labels, parse_device, parse_threshold, parse_thresholds
 from .lessons import SampleLabels, Teacher
-from .parts import Part, parts, passes
+from .parts import Groups, Part, parts, passes
 from .tasks import Task, observed, own_labels
 from .thresholds import of_labels, with_floor
 from .windows import Finding, Windows, in_tokens, merge, word_ranges, word_tokens
@@ -133,7 +133,8 @@ class Extractor(TrainablePipe):
         """
         docs = list(docs)
         words = [word_tokens(doc) for doc in docs]
-        asked = [part for row, doc in enumerate(docs) for part in self._parts(row, doc, words[row])]
+        groups = Groups(shim_of(self.model))
+        asked = [part for row, doc in enumerate(docs) for part in self._parts(row, doc, words[row], groups)]
         vectors = hear(self.model, docs) if asked else None
         limits = [self._thresholds(doc) for doc in docs]
         found: list[dict[tuple[str, ...], list[Finding]]] = [{} for _ in docs]
@@ -261,7 +262,7 @@ class Extractor(TrainablePipe):
         """Write the network as a GLiNER checkpoint, which this and the reference library read; `half` for fp16."""
         write_checkpoint(shim_of(self.model).checkpoint(), ensure_path(folder), half=half)
 
-    def _parts(self, row: int, doc: Doc, words: Sequence[int]) -> Iterator[Part]:
+    def _parts(self, row: int, doc: Doc, words: Sequence[int], groups: Groups) -> Iterator[Part]:
         """What is asked of a Doc, window by window."""
         labels = self._labels_for(doc)
         if not labels and own_labels(self.task, doc) is None:
@@ -269,7 +270,7 @@ class Extractor(TrainablePipe):
         if words and labels:
             windows = word_ranges(self.windows(doc), words)
             asked = [(place, self.task.asks(doc, window, labels)) for place, window in windows]
-            yield from parts(row, doc, words, asked, shim_of(self.model))
+            yield from parts(row, doc, words, asked, groups)
 
     def _prompts(self, labels: Any = None) -> list[str]:
         """What the network reads for labels, or for the component's own, as far as that depends on no text."""

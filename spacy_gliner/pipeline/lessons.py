@@ -10,7 +10,7 @@ from spacy.training import Example
 
 from ..ml.shim import GlinerShim
 from ..types import Lesson, Query, ScoredSpan
-from .parts import parts
+from .parts import Groups, parts
 from .tasks import Task
 from .windows import Range, in_words, word_ranges, word_tokens
 
@@ -120,7 +120,7 @@ def lessons(
     for place, window in word_ranges(windows, words):
         inside = [span.label for span in found if _holds(place, span)]
         asked.append((place, draw(task.asks(doc, window, labels), inside)))
-    for part in parts(row, doc, words, asked, shim):
+    for part in parts(row, doc, words, asked, Groups(shim)):
         start, end = part.place
         inside_part = [span.moved(-start) for span in found if _holds(part.place, span)]
         yield Lesson(part.query, inside_part, tuple(word - start for word in unknown if start <= word < end))

@@ -47,24 +47,21 @@ def parts(
     doc: Doc,
     words: Sequence[int],
     asked: Iterable[tuple[Range, Sequence[Query]]],
-    shim: GlinerShim,
+    groups: "Groups",
 ) -> Iterator[Part]:
     """Every ask about every window of a Doc, in groups of labels.
 
     row: Where the Doc stands among those of a batch.
     words: The tokens of the Doc that are words.
     asked: Ranges of these words, each with queries without words, whose spans are tokens of the Doc.
-    shim: The network whose tokenizer and limits count.
+    groups: Of the network whose tokenizer and limits count.
     """
+    shim = groups.shim
     texts = tuple(doc[word].text for word in words)
     sizes = shim.word_sizes(texts)
-    groups: dict[Query, list[tuple[Query, int]]] = {}
     for window, asks in asked:
         for ask in asks:
-            if ask not in groups:
-                split = label_groups(ask, shim.tokenizer, shim.max_pieces)
-                groups[ask] = [(group, shim.tokenizer.prompt_size(group)) for group in split]
-            for group, prompt_size in groups[ask]:
+            for group, prompt_size in groups.of(ask):
                 places = list(fit(window, sizes, budget=shim.max_pieces - prompt_size, overlap=SPLIT_OVERLAP))
                 if group.spans is not None and len(places) > 1:
                     warn_of_distant_pairs(group, places, words)
@@ -77,6 +74,25 @@ def parts(
                     )
                     if query.spans is None or len(query.spans) > 1:
                         yield Part(row, place, query, prompt_size + sum(sizes[place.start : place.end]))
+
+
+class Groups:
+    """The groups of labels of asks, each with the pieces that it takes before the words: once for the same ask.
+
+    shim: The network whose tokenizer and limits count.
+    """
+
+    def __init__(self, shim: GlinerShim) -> None:
+        self.shim = shim
+        self._known: dict[Query, list[tuple[Query, int]]] = {}
+
+    def of(self, ask: Query) -> list[tuple[Query, int]]:
+        """As of `label_groups`."""
+        if ask not in self._known:
+            tokenizer = self.shim.tokenizer
+            split = label_groups(ask, tokenizer, self.shim.max_pieces)
+            self._known[ask] = [(group, tokenizer.prompt_size(group)) for group in split]
+        return self._known[ask]
 
 
 def _inside(ask: Query, place: Range, words: Sequence[int]) -> tuple[tuple[int, int], ...] | None:
