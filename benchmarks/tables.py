@@ -1,0 +1,57 @@
+"""Markdown tables of what the benchmarks wrote down."""
+
+from collections.abc import Iterable, Sequence
+from statistics import median
+from typing import Any
+
+Row = dict[str, Any]
+HEAD = (
+    "| network | texts | labels | system | words/s | per CPU-s | share of the limit | spacy-gliner is … × as fast "
+    "| per CPU-s | found, same |\n| --- | --- | ---: | --- | ---: | ---: | ---: | --- | ---: | ---: |"
+)
+
+
+def speed_table(rows: Sequence[Row]) -> str:
+    """A line for every system, work and number of labels."""
+    lines = [HEAD]
+    for of_one in grouped(rows, "network", "mode", "work", "labels"):
+        ours = next(row for row in of_one if row["system"] == "spacy-gliner")
+        lines += [speed_line(row, ours) for row in of_one]
+    return "\n".join(lines)
+
+
+def speed_line(row: Row, ours: Row) -> str:
+    """One system beside ours."""
+    words, found = row["words"], max(row["found"], ours["found"])
+    share = median(limit / own for limit, own in zip(row["limits"], row["seconds"], strict=True))
+    cells = [
+        row["network"],
+        row["work"] + (", one by one" if row["mode"] == "single" else ""),
+        row["labels"],
+        row["system"],
+        f"{words / median(row['seconds']):.0f}",
+        f"{words / median(row['cpu_seconds']):.0f}",
+        f"{100 * share:.0f} %",
+        "" if row is ours else spread(ratios(row, ours, "seconds")),
+        "" if row is ours else f"{median(ratios(row, ours, 'cpu_seconds')):.2f}",
+        f"{row['found']}, {100 * row['same'] / found:.0f} %" if found else "none",
+    ]
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def ratios(row: Row, ours: Row, key: str) -> list[float]:
+    """Of every round, how much longer it took than ours."""
+    return [theirs / own for theirs, own in zip(row[key], ours[key], strict=True)]
+
+
+def spread(numbers: Sequence[float]) -> str:
+    """The median, and in brackets the lowest and the highest."""
+    return f"{median(numbers):.2f} ({min(numbers):.2f} – {max(numbers):.2f})"
+
+
+def grouped(rows: Iterable[Row], *keys: str) -> list[list[Row]]:
+    """Rows with the same values of these, together."""
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
+    return list(groups.values())
