@@ -56,14 +56,13 @@ def load(name: str, folder: Path, scratch: Path, *, batches: Sequence[int], one_
 
     Raises ImportError where a package is missing.
     """
-    missing = [package for package in INSTALL.get(name, []) if importlib.util.find_spec(package) is None]
-    if missing:
-        raise ImportError(f"to measure it: pip install {' '.join(missing).replace('_', '-')}")
+    check(name)
+    folder = prepared(name, folder, scratch)
     if name == "spacy-gliner":
         return {name: ours(folder, one_by_one=one_by_one)}
     if name == "gliner-spacy":
-        return {name: gliner_spacy(with_tokenizer(folder, scratch), one_by_one=one_by_one)}
-    model: Any = fast_gliner(folder, scratch) if name == "fast-gliner" else gliner(name, folder, scratch)
+        return {name: gliner_spacy(folder, one_by_one=one_by_one)}
+    model: Any = fast_gliner(folder) if name == "fast-gliner" else gliner(name, folder)
     sizes = [1] if one_by_one else batches
     call = rust_call if name == "fast-gliner" else python_call
     in_order = name != "gliner" and not one_by_one
@@ -71,6 +70,25 @@ def load(name: str, folder: Path, scratch: Path, *, batches: Sequence[int], one_
         name if len(sizes) == 1 else f"{name}, batches of {size}": in_parts(call(model, size), in_order=in_order)
         for size in sizes
     }
+
+
+def check(name: str) -> None:
+    """Raises ImportError where a package is missing."""
+    missing = [package for package in INSTALL.get(name, []) if importlib.util.find_spec(package) is None]
+    if missing:
+        raise ImportError(f"to measure it: pip install {' '.join(missing).replace('_', '-')}")
+
+
+def prepared(name: str, folder: Path, scratch: Path) -> Path:
+    """The folder that a system loads: the checkpoint's or, in scratch, one with what it needs besides."""
+    if name == "gliner-spacy":
+        return with_tokenizer(folder, scratch)
+    with quiet():
+        if name == "fast-gliner":
+            return for_rust(folder, scratch)
+        if name.startswith(("gliner-onnx", "gliner-openvino")):
+            return exported(folder, scratch, name.split("-")[1])
+    return folder
 
 
 def ours(folder: Path, *, one_by_one: bool) -> Find:
@@ -166,22 +184,20 @@ def rust_call(model: Any, size: int) -> FindParts:
     return call
 
 
-def gliner(name: str, folder: Path, scratch: Path) -> Any:
+def gliner(name: str, folder: Path) -> Any:
     """The reference library, with the runtime that the name says."""
     from gliner import GLiNER
 
-    runtime = name.removeprefix("gliner").removeprefix("-").removesuffix("-f32")
-    with quiet():
-        if runtime == "onnx":
-            options: Any = {"session_options": session_options()}
-            graph = {"runtime": "onnxruntime", "runtime_model_file": "model.onnx", "runtime_options": options}
-            return GLiNER.from_pretrained(str(exported(folder, scratch, "onnx")), **graph)
-        if runtime == "openvino":
-            options = {"INFERENCE_NUM_THREADS": torch.get_num_threads()}
-            options |= {"INFERENCE_PRECISION_HINT": "f32"} if name.endswith("f32") else {}
-            graph = {"runtime": runtime, "runtime_model_file": "model.xml", "runtime_options": {"config": options}}
-            return GLiNER.from_pretrained(str(exported(folder, scratch, "openvino")), **graph)
-        return GLiNER.from_pretrained(str(folder))
+    if name.startswith("gliner-onnx"):
+        options: Any = {"session_options": session_options()}
+        graph = {"runtime": "onnxruntime", "runtime_model_file": "model.onnx", "runtime_options": options}
+        return GLiNER.from_pretrained(str(folder), **graph)
+    if name.startswith("gliner-openvino"):
+        options = {"INFERENCE_NUM_THREADS": torch.get_num_threads()}
+        options |= {"INFERENCE_PRECISION_HINT": "f32"} if name.endswith("f32") else {}
+        graph = {"runtime": "openvino", "runtime_model_file": "model.xml", "runtime_options": {"config": options}}
+        return GLiNER.from_pretrained(str(folder), **graph)
+    return GLiNER.from_pretrained(str(folder))
 
 
 def session_options() -> Any:
@@ -206,19 +222,23 @@ def exported(folder: Path, scratch: Path, runtime: str) -> Path:
     return target
 
 
-def fast_gliner(folder: Path, scratch: Path) -> Any:
-    """The library in Rust. It reads from another key whether a network has a token head."""
+def fast_gliner(folder: Path) -> Any:
+    """The library in Rust."""
     from fast_gliner import FastGLiNER
 
+    return FastGLiNER.from_pretrained(str(folder), onnx_path="model.onnx")
+
+
+def for_rust(folder: Path, scratch: Path) -> Path:
+    """The exported graph as the library in Rust reads it: a key of its own says whether a network has a token head."""
     target = scratch / f"{folder.name}-fast"
     if not target.exists():
-        with quiet():
-            shutil.copytree(exported(folder, scratch, "onnx"), target)
+        shutil.copytree(exported(folder, scratch, "onnx"), target)
         config = json.loads((target / "gliner_config.json").read_text(encoding="utf8"))
         if config["span_mode"] == "token_level":
             (target / "gliner_config.json").write_text(json.dumps({**config, "mode": "token"}), encoding="utf8")
             restore_layout(target / "model.onnx")
-    return FastGLiNER.from_pretrained(str(target), onnx_path="model.onnx")
+    return target
 
 
 def restore_layout(file: Path) -> None:

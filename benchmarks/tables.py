@@ -55,3 +55,37 @@ def grouped(rows: Iterable[Row], *keys: str) -> list[list[Row]]:
     for row in rows:
         groups.setdefault(tuple(row[key] for key in keys), []).append(row)
     return list(groups.values())
+
+
+def startup_table(rows: Sequence[Row]) -> str:
+    """A line for every system: medians over its processes, and import and load beside importing spaCy and torch."""
+    lines = [
+        "| network | system | import | load | first text | import and load, beside importing spaCy and torch (rounds) "
+        "| same text again | memory after it | after a stream of paragraphs |",
+        "| --- | --- | ---: | ---: | ---: | --- | ---: | ---: | ---: |",
+    ]
+    for of_network in grouped(rows, "network"):
+        alone = [row["import"] for row in of_network if row["system"] == "spacy and torch"]
+        lines += [startup_line(of_one, alone) for of_one in grouped(of_network, "system")]
+    return "\n".join(lines)
+
+
+def startup_line(rows: Sequence[Row], alone: Sequence[float]) -> str:
+    """One system."""
+    beside = spread([(row["import"] + row.get("load", 0)) / base for row, base in zip(rows, alone, strict=True)])
+    cells = [
+        rows[0]["network"],
+        rows[0]["system"],
+        f"{middle(rows, 'import'):.2f} s",
+        *(f"{middle(rows, key):.2f} s" if key in rows[0] else "" for key in ("load", "first")),
+        beside,
+        f"{1000 * middle(rows, 'latency'):.1f} ms" if "latency" in rows[0] else "",
+        f"{middle(rows, 'peak_first' if 'peak_first' in rows[0] else 'peak_import'):.0f} MB",
+        f"{middle(rows, 'peak'):.0f} MB" if "peak" in rows[0] else "",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def middle(rows: Sequence[Row], key: str) -> float:
+    """The median of a number."""
+    return median(row[key] for row in rows)
