@@ -89,3 +89,32 @@ def startup_line(rows: Sequence[Row], alone: Sequence[float]) -> str:
 def middle(rows: Sequence[Row], key: str) -> float:
     """The median of a number."""
     return median(row[key] for row in rows)
+
+
+def length_table(rows: Sequence[Row]) -> str:
+    """A line for every length of a document; the first is what the others are compared with, round by round."""
+    lines = [
+        "| network | words of the document | words/s | time of a word, beside the first | CPU time | peak memory |"
+    ]
+    lines.append("| --- | ---: | ---: | --- | --- | ---: |")
+    for of_network in grouped(rows, "network"):
+        for row in of_network:
+            beside = [
+                spread([one / base for one, base in zip(row[key], of_network[0][key], strict=True)])
+                for key in ("seconds_of_a_word", "cpu_seconds_of_a_word")
+            ]
+            speed = 1 / median(row["seconds_of_a_word"])
+            cells = [row["network"], f"{row['words']:,}", f"{speed:.0f}", *beside, f"{row['peak']:.0f} MB"]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def stream_table(rows: Sequence[Row]) -> str:
+    """Memory as a stream goes on: at the beginning, after a quarter, half and all of it."""
+    lines = ["| network | system | texts | after one text | a quarter | half | all | peak |"]
+    lines.append("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for row in rows:
+        seen = row["resident"]
+        sizes = " | ".join(f"{seen[(len(seen) - 1) * part // 4]:.0f} MB" for part in (0, 1, 2, 4))
+        lines.append(f"| {row['network']} | {row['system']} | {row['texts']:,} | {sizes} | {row['peak']:.0f} MB |")
+    return "\n".join(lines)

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -104,14 +105,27 @@ def make_labels(number: int) -> list[str]:
 
 def make_texts(name: str, n_words: int) -> list[str]:
     """Texts of the work's lengths, from the sentences of the sample data."""
-    files = [ASSETS / "macintosh.txt", ASSETS / "microsoft.txt"]
-    words = "".join(file.read_text(encoding="utf8") for file in files).split()
     rng, texts, made = random.Random(1), [], 0
+    n_sample = len(sample_words())
     while made < n_words:
-        size, start = rng.randint(*LENGTHS[name]), rng.randrange(len(words))
-        texts.append(" ".join((words * (2 + size // len(words)))[start : start + size]))
+        size, start = rng.randint(*LENGTHS[name]), rng.randrange(n_sample)
+        texts.append(text_of(size, start))
         made += size
     return texts
+
+
+def text_of(size: int, start: int = 0) -> str:
+    """So many words of the sample data, from this word on, again and again."""
+    words = sample_words()
+    start %= len(words)
+    return " ".join((words * (2 + size // len(words)))[start : start + size])
+
+
+@cache
+def sample_words() -> list[str]:
+    """The words of the sample texts."""
+    files = [ASSETS / "macintosh.txt", ASSETS / "microsoft.txt"]
+    return "".join(file.read_text(encoding="utf8") for file in files).split()
 
 
 def cut(row: int, text: str, tokenizer: PieceTokenizer, room: int) -> Iterator[Piece]:
