@@ -70,7 +70,13 @@ def main(
             for number in map(int, labels.split(",")):
                 work = make_work(work_name, number, checkpoint.network, checkpoint.tokenizer, words)
                 measured, limits = take_turns(systems, work, rounds)
-                known = {"kind": "speed", "network": Path(network).name, "mode": mode, "machine": machine()}
+                known = {
+                    "kind": "speed",
+                    "network": Path(network).name,
+                    "mode": mode,
+                    "run": time.time(),
+                    "machine": machine(),
+                }
                 rows = [known | row for row in as_rows(work, measured, limits)]
                 print(speed_table(rows), flush=True)
                 if output:

@@ -55,7 +55,8 @@ def prepare(names: Sequence[str], network: str, scratch: Path) -> dict[str, Path
     folders = {}
     for name in names:
         try:
-            systems.check(name)
+            if name not in ALONE:
+                systems.check(name)
             folders[name] = systems.prepared(name, folder, scratch)
         except Exception as error:
             print(f"{name} is left out: {error}", file=sys.stderr)

@@ -27,7 +27,8 @@ import torch
 from works import WINDOW, Piece, Work
 
 THRESHOLD = 0.5
-INSTALL = {
+INSTALL: dict[str, list[str]] = {
+    "spacy-gliner": [],
     "gliner": ["gliner"],
     "gliner-sorted": ["gliner"],
     "gliner-onnx": ["gliner", "onnx", "onnxruntime"],
@@ -54,7 +55,7 @@ FindParts = Callable[[list[Piece], list[str]], Iterable[Sequence[dict[str, Any]]
 def load(name: str, folder: Path, scratch: Path, *, batches: Sequence[int], one_by_one: bool) -> dict[str, Find]:
     """A system, under one name or, with several sizes of batches, under several. Exported graphs are kept in scratch.
 
-    Raises ImportError where a package is missing.
+    Raises ImportError where a package is missing, ValueError for a name that is none.
     """
     check(name)
     folder = prepared(name, folder, scratch)
@@ -73,8 +74,10 @@ def load(name: str, folder: Path, scratch: Path, *, batches: Sequence[int], one_
 
 
 def check(name: str) -> None:
-    """Raises ImportError where a package is missing."""
-    missing = [package for package in INSTALL.get(name, []) if importlib.util.find_spec(package) is None]
+    """Raises ImportError where a package is missing, ValueError for a name that is none."""
+    if name not in INSTALL:
+        raise ValueError(f"no such system; there are {', '.join(INSTALL)}")
+    missing = [package for package in INSTALL[name] if importlib.util.find_spec(package) is None]
     if missing:
         raise ImportError(f"to measure it: pip install {' '.join(missing).replace('_', '-')}")
 

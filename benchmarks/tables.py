@@ -1,14 +1,81 @@
-"""Markdown tables of what the benchmarks wrote down."""
+"""Markdown tables of what the benchmarks wrote down; as a command, those of docs/speed.md are written anew.
 
-from collections.abc import Iterable, Sequence
+python benchmarks/tables.py benchmarks/results/*.jsonl
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+DOCS = Path(__file__).parent.parent / "docs" / "speed.md"
 Row = dict[str, Any]
 HEAD = (
     "| network | texts | labels | system | words/s | per CPU-s | share of the limit | spacy-gliner is … × as fast "
     "| per CPU-s | found, same |\n| --- | --- | ---: | --- | ---: | ---: | ---: | --- | ---: | ---: |"
 )
+
+
+def main(
+    results: Annotated[list[Path], typer.Argument(help="Files of JSON lines")],
+    docs: Annotated[Path, typer.Option(help="A file with the places of the tables")] = DOCS,
+) -> None:
+    """Write the tables between their marks: `<!-- speed -->`, and so on, up to `<!-- end -->`."""
+    rows, text = read_rows(results), docs.read_text(encoding="utf8")
+    for kind, table in TABLES.items():
+        if of_kind := [row for row in rows if row["kind"] == kind]:
+            written = f"<!-- {kind} -->\n{table(of_kind)}\n<!-- end -->"
+            text = re.sub(rf"<!-- {kind} -->.*?<!-- end -->", lambda _, new=written: new, text, flags=re.DOTALL)
+    docs.write_text(text, encoding="utf8")
+
+
+def read_rows(files: Iterable[Path]) -> list[Row]:
+    """The rows of all files."""
+    return [json.loads(line) for file in files for line in file.read_text(encoding="utf8").splitlines()]
+
+
+def summary_table(rows: Sequence[Row]) -> str:
+    """A line for every work and number of labels, a column for every peer: its best size of batches, its last run."""
+    peers = list(dict.fromkeys(peer_of(row) for row in rows if row["system"] != "spacy-gliner"))
+    lines = [f"| network | texts | labels | words/s | per CPU-s | of the limit | {' | '.join(peers)} |"]
+    lines.append(f"| --- | --- | ---: | ---: | ---: | ---: |{' --- |' * len(peers)}")
+    for of_work in grouped(rows, "network", "mode", "work", "labels"):
+        runs = {row["run"]: row for row in of_work if row["system"] == "spacy-gliner"}
+        ours = runs[max(runs)]
+        cells = [ours["network"], work_of(ours), ours["labels"], *speeds(ours)]
+        for peer in peers:
+            best = best_of_peer([row for row in of_work if peer_of(row) == peer])
+            cells.append(spread(ratios(best, runs[best["run"]], "seconds")) if best else "")
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
+def peer_of(row: Row) -> str:
+    """The name of the system without the size of its batches."""
+    return str(row["system"]).split(",")[0]
+
+
+def work_of(row: Row) -> str:
+    """The texts and how they are given."""
+    return row["work"] + (", one by one" if row["mode"] == "single" else "")
+
+
+def best_of_peer(rows: Sequence[Row]) -> Row | None:
+    """Of the last run, the size of batches that is fastest."""
+    last = max((row["run"] for row in rows), default=None)
+    of_last = [row for row in rows if row["run"] == last]
+    return min(of_last, key=lambda row: median(row["seconds"])) if of_last else None
+
+
+def speeds(row: Row) -> list[str]:
+    """Words per second, per second of the processor, and the share of the limit."""
+    share = median(limit / own for limit, own in zip(row["limits"], row["seconds"], strict=True))
+    per_second = [row["words"] / median(row[key]) for key in ("seconds", "cpu_seconds")]
+    return [*(f"{speed:.0f}" for speed in per_second), f"{100 * share:.0f} %"]
 
 
 def speed_table(rows: Sequence[Row]) -> str:
@@ -22,16 +89,13 @@ def speed_table(rows: Sequence[Row]) -> str:
 
 def speed_line(row: Row, ours: Row) -> str:
     """One system beside ours."""
-    words, found = row["words"], max(row["found"], ours["found"])
-    share = median(limit / own for limit, own in zip(row["limits"], row["seconds"], strict=True))
+    found = max(row["found"], ours["found"])
     cells = [
         row["network"],
-        row["work"] + (", one by one" if row["mode"] == "single" else ""),
+        work_of(row),
         row["labels"],
         row["system"],
-        f"{words / median(row['seconds']):.0f}",
-        f"{words / median(row['cpu_seconds']):.0f}",
-        f"{100 * share:.0f} %",
+        *speeds(row),
         "" if row is ours else spread(ratios(row, ours, "seconds")),
         "" if row is ours else f"{median(ratios(row, ours, 'cpu_seconds')):.2f}",
         f"{row['found']}, {100 * row['same'] / found:.0f} %" if found else "none",
@@ -118,3 +182,15 @@ def stream_table(rows: Sequence[Row]) -> str:
         sizes = " | ".join(f"{seen[(len(seen) - 1) * part // 4]:.0f} MB" for part in (0, 1, 2, 4))
         lines.append(f"| {row['network']} | {row['system']} | {row['texts']:,} | {sizes} | {row['peak']:.0f} MB |")
     return "\n".join(lines)
+
+
+TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
+    "speed": summary_table,
+    "startup": startup_table,
+    "length": length_table,
+    "stream": stream_table,
+}
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -26,6 +26,7 @@ from spacy_gliner.types import Query
 ASSETS = Path(__file__).parent.parent / "assets"
 LENGTHS = {"short": (5, 35), "paragraph": (110, 150), "long": (2000, 2000), "very-long": (10_000, 10_000)}
 WORDS = {"short": 1200, "paragraph": 2000, "long": 4000, "very-long": 10_000}
+FEW_LABELS = 25  # of more, fewer words make a round
 WINDOW = 250
 LABELS = (
     "person organization city country date product event law disease drug chemical river mountain animal plant food "
@@ -89,7 +90,8 @@ class Work:
 
 def make_work(name: str, n_labels: int, network: Network, tokenizer: PieceTokenizer, n_words: int = 0) -> Work:
     """A work for this network. n_words: at least so many words, in place of what is usual for the work."""
-    texts, labels = make_texts(name, n_words or WORDS[name]), make_labels(n_labels)
+    usual = WORDS[name] * FEW_LABELS // max(n_labels, FEW_LABELS)
+    texts, labels = make_texts(name, n_words or usual), make_labels(n_labels)
     most = network.max_pieces or UNLIMITED_PIECES
     groups = [list(group.labels) for group in label_groups(Query((), tuple(labels)), tokenizer, most)]
     room = most - max(tokenizer.prompt_size(Query((), tuple(group))) for group in groups)
