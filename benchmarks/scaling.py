@@ -38,7 +38,7 @@ def main(
     sizes = [int(length) for length in lengths.split(",") if length]
     with TemporaryDirectory() as scratch:
         folder = checkpoint_folder(network, Path(scratch))
-        known = {"network": Path(network).name, "machine": machine()}
+        known = {"network": Path(network).name, "run": time.time(), "machine": machine()}
         rows = [known | row for row in of_lengths(folder, sizes, rounds, Path(scratch))]
         if rows:
             print(length_table(rows))

@@ -10,6 +10,7 @@ package can't do without, is measured by itself. Then a stream of paragraphs is 
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,7 +39,7 @@ def main(
         folders = prepare([*ALONE, "spacy-gliner", *filter(None, peers.split(","))], network, Path(scratch))
         texts = Path(scratch) / "texts.json"
         texts.write_text(json.dumps(make_texts("paragraph", words)), encoding="utf8")
-        known = {"kind": "startup", "network": Path(network).name, "machine": machine()}
+        known = {"kind": "startup", "network": Path(network).name, "run": time.time(), "machine": machine()}
         rows = []
         for number in range(rounds + 1):  # the first warms the disk's cache and does not count
             of_round = [known | fresh(name, folder, texts, 10**6) for name, folder in folders.items()]

@@ -28,6 +28,7 @@ def main(
     rows, text = read_rows(results), docs.read_text(encoding="utf8")
     for kind, table in TABLES.items():
         if of_kind := [row for row in rows if row["kind"] == kind]:
+            of_kind = of_kind if kind == "speed" else last_runs(of_kind)
             written = f"<!-- {kind} -->\n{table(of_kind)}\n<!-- end -->"
             text = re.sub(rf"<!-- {kind} -->.*?<!-- end -->", lambda _, new=written: new, text, flags=re.DOTALL)
     docs.write_text(text, encoding="utf8")
@@ -36,6 +37,15 @@ def main(
 def read_rows(files: Iterable[Path]) -> list[Row]:
     """The rows of all files."""
     return [json.loads(line) for file in files for line in file.read_text(encoding="utf8").splitlines()]
+
+
+def last_runs(rows: Sequence[Row]) -> list[Row]:
+    """Of every network and system whose stream it is, what was measured last."""
+    last: dict[tuple[str, str | None], list[Row]] = {}
+    for row in rows:
+        key = row["network"], row.get("system") if row["kind"] == "stream" else None
+        last.setdefault(key, []).append(row)
+    return [row for of_one in last.values() for row in of_one if row["run"] == max(one["run"] for one in of_one)]
 
 
 def summary_table(rows: Sequence[Row]) -> str:
