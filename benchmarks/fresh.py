@@ -43,13 +43,15 @@ Read = Callable[[Sequence[str]], Any]  # what is found in texts, or an iterator 
 def main(name: str, folder: str, file: str, every: int) -> dict[str, Any]:
     """Import, load, read a first text, read it again and again, read the texts of the file."""
     catalogue.AVAILABLE_ENTRY_POINTS = EntryPoints(OTHERS - {name})
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), time.process_time()
     for module in IMPORTS[name]:
         importlib.import_module(module)
     taken: dict[str, Any] = {"system": name, "import": time.perf_counter() - start, "peak_import": peak_memory()}
+    taken["cpu"] = time.process_time() - cpu_start
     if " and " in name:
         return taken
     read, taken["load"] = timed(lambda: LOADERS[name](folder))
+    taken["cpu"] = time.process_time() - cpu_start
     _, taken["first"] = timed(lambda: list(read([TEXT])))
     taken["latency"] = median(timed(lambda: list(read([TEXT])))[1] for _ in range(CALLS))
     taken["peak_first"] = peak_memory()

@@ -134,25 +134,25 @@ def grouped(rows: Iterable[Row], *keys: str) -> list[list[Row]]:
 def startup_table(rows: Sequence[Row]) -> str:
     """A line for every system: medians over its processes, and import and load beside importing spaCy and torch."""
     lines = [
-        "| network | system | import | load | first text | import and load, beside importing spaCy and torch (rounds) "
+        "| network | system | import | load | first text | both, beside spaCy and torch alone | CPU time "
         "| same text again | memory after it | after a stream of paragraphs |",
-        "| --- | --- | ---: | ---: | ---: | --- | ---: | ---: | ---: |",
+        "| --- | --- | ---: | ---: | ---: | --- | --- | ---: | ---: | ---: |",
     ]
     for of_network in grouped(rows, "network"):
-        alone = [row["import"] for row in of_network if row["system"] == "spacy and torch"]
+        alone = [row for row in of_network if row["system"] == "spacy and torch"]
         lines += [startup_line(of_one, alone) for of_one in grouped(of_network, "system")]
     return "\n".join(lines)
 
 
-def startup_line(rows: Sequence[Row], alone: Sequence[float]) -> str:
-    """One system."""
-    beside = spread([(row["import"] + row.get("load", 0)) / base for row, base in zip(rows, alone, strict=True)])
+def startup_line(rows: Sequence[Row], alone: Sequence[Row]) -> str:
+    """One system, its import and load beside the import of spaCy and torch in the same round."""
+    pairs = list(zip(rows, alone, strict=True))
     cells = [
         rows[0]["network"],
         rows[0]["system"],
-        f"{middle(rows, 'import'):.2f} s",
-        *(f"{middle(rows, key):.2f} s" if key in rows[0] else "" for key in ("load", "first")),
-        beside,
+        *(f"{middle(rows, key):.2f} s" if key in rows[0] else "" for key in ("import", "load", "first")),
+        spread([(row["import"] + row.get("load", 0)) / base["import"] for row, base in pairs]),
+        spread([row["cpu"] / base["cpu"] for row, base in pairs]),
         f"{1000 * middle(rows, 'latency'):.1f} ms" if "latency" in rows[0] else "",
         f"{middle(rows, 'peak_first' if 'peak_first' in rows[0] else 'peak_import'):.0f} MB",
         f"{middle(rows, 'peak'):.0f} MB" if "peak" in rows[0] else "",
