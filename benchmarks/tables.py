@@ -59,7 +59,7 @@ def summary_table(rows: Sequence[Row]) -> str:
         cells = [ours["network"], work_of(ours), ours["labels"], *speeds(ours)]
         for peer in peers:
             best = best_of_peer([row for row in of_work if peer_of(row) == peer])
-            cells.append(spread(ratios(best, runs[best["run"]], "seconds")) if best else "")
+            cells.append(beside(best, runs[best["run"]]) if best else "")
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 
@@ -118,6 +118,11 @@ def ratios(row: Row, ours: Row, key: str) -> list[float]:
     return [theirs / own for theirs, own in zip(row[key], ours[key], strict=True)]
 
 
+def beside(row: Row, ours: Row) -> str:
+    """The ratios of the clock, and the median ratio of the processors' time."""
+    return f"{spread(ratios(row, ours, 'seconds'))}; CPU {median(ratios(row, ours, 'cpu_seconds')):.2f}"
+
+
 def spread(numbers: Sequence[float]) -> str:
     """The median, and in brackets the lowest and the highest."""
     return f"{median(numbers):.2f} ({min(numbers):.2f} – {max(numbers):.2f})"
@@ -173,24 +178,26 @@ def length_table(rows: Sequence[Row]) -> str:
     lines.append("| --- | ---: | ---: | --- | --- | ---: |")
     for of_network in grouped(rows, "network"):
         for row in of_network:
-            beside = [
+            times = [
                 spread([one / base for one, base in zip(row[key], of_network[0][key], strict=True)])
                 for key in ("seconds_of_a_word", "cpu_seconds_of_a_word")
             ]
             speed = 1 / median(row["seconds_of_a_word"])
-            cells = [row["network"], f"{row['words']:,}", f"{speed:.0f}", *beside, f"{row['peak']:.0f} MB"]
+            cells = [row["network"], f"{row['words']:,}", f"{speed:.0f}", *times, f"{row['peak']:.0f} MB"]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def stream_table(rows: Sequence[Row]) -> str:
-    """Memory as a stream goes on: at the beginning, after a quarter, half and all of it."""
-    lines = ["| network | system | texts | after one text | a quarter | half | all | peak |"]
-    lines.append("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    """Memory as a stream goes on: before it, the medians of its four quarters, and the largest of all."""
+    lines = ["| network | system | texts | after one text | 1st quarter | 2nd | 3rd | 4th | largest |"]
+    lines.append("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for row in rows:
-        seen = row["resident"]
-        sizes = " | ".join(f"{seen[(len(seen) - 1) * part // 4]:.0f} MB" for part in (0, 1, 2, 4))
-        lines.append(f"| {row['network']} | {row['system']} | {row['texts']:,} | {sizes} | {row['peak']:.0f} MB |")
+        before, *seen = row["resident"]
+        ends = [len(seen) * part // 4 for part in range(5)]
+        quarters = [median(seen[start:end] or seen) for start, end in zip(ends, ends[1:], strict=False)]
+        sizes = " | ".join(f"{size:.0f} MB" for size in (before, *quarters, row["peak"]))
+        lines.append(f"| {row['network']} | {row['system']} | {row['texts']:,} | {sizes} |")
     return "\n".join(lines)
 
 
