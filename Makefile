@@ -7,11 +7,12 @@ TEXT := assets/microsoft.txt
 LABELS := person,company,product,city,date
 RELATIONS := company > founded by > person,company > headquarters location > city
 QUESTION := When was Microsoft founded?
+RESULTS := benchmarks/results
 
-.PHONY: help run test lint bench clean
+.PHONY: help run test lint bench bench-all bench-table clean
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z.]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
 
 # torch comes first and pinned: left to the resolver it may bring another build with gigabytes of CUDA.
 $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
@@ -37,8 +38,15 @@ lint: $(VENV)/.installed-dev ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.installed ## Speed of prediction beside the reference library, e.g. make bench BENCH="--shape minilm"
+bench: $(VENV)/.installed ## Speed of prediction beside the reference library, e.g. make bench BENCH="--network embedded"
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/inference.py $(BENCH)
+
+bench-all: $(VENV)/.installed ## Measure everything in docs/speed.md, beside all libraries that are installed: hours
+	OMP_NUM_THREADS=1 PYTHON=$(BIN)/python sh benchmarks/all.sh $(RESULTS)
+
+bench-table: $(VENV)/.installed ## Write the tables and the plot of docs/speed.md from benchmarks/results
+	$(BIN)/python benchmarks/tables.py $(RESULTS)/*.jsonl
+	$(BIN)/python benchmarks/plot.py $(RESULTS)/inference.jsonl docs/speed.svg
 
 clean: ## Remove the environment and everything built
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,51 @@
+"""What the numbers of a benchmark depend on: the machine, and the versions of what ran on it."""
+
+import os
+import platform
+import re
+import resource
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = "spacy-gliner gliner gliner-spacy fast-gliner onnxruntime openvino torch transformers spacy".split()
+
+UNITS = ("avx2", "avx512f", "avx512_vnni", "amx_bf16")  # of those that matter
+
+
+def machine() -> dict[str, Any]:
+    """The processor, the threads, and the versions of what is installed."""
+    import torch
+
+    return {"processor": processor(), "threads": torch.get_num_threads(), **dict(_versions())}
+
+
+def processor() -> str:
+    """Its name, as far as the system tells it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.exists():
+        return platform.processor() or platform.machine()
+    known = dict(re.findall(r"^(.+?)\s*: (.*)$", cpuinfo.read_text(), flags=re.MULTILINE))
+    units = [unit for unit in UNITS if unit in known.get("flags", "").split()]
+    name = known.get("model name", platform.machine())
+    return f"{name}, {len(os.sched_getaffinity(0))} of {os.cpu_count()} cores, {' '.join(units)}"
+
+
+def peak_memory() -> float:
+    """The largest resident size of this process so far, in MB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # what getrusage tells may be that of the process which began this one
+        return int(re.findall(r"VmHWM:\s*(\d+) kB", status.read_text())[0]) / 2**10
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def _versions() -> list[tuple[str, str]]:
+    found = []
+    for package in PACKAGES:
+        try:
+            found.append((package, version(package)))
+        except PackageNotFoundError:
+            continue
+    return found
