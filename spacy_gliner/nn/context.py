@@ -4,8 +4,6 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModel, DebertaV2Config
-from transformers.models.deberta_v2.modeling_deberta_v2 import DebertaV2Encoder
 
 from .transformer import hugging_face_config
 
@@ -27,10 +25,12 @@ class ContextEncoder(nn.Module):
             size = own // 2 if both_ways else own
             self.encoder: nn.Module = nn.LSTM(own, size, n_layers, bidirectional=both_ways, batch_first=True)
         else:
+            from transformers import AutoModel
+            from transformers.models.deberta_v2.modeling_deberta_v2 import DebertaV2Encoder
+
             shape = hugging_face_config(config)
-            self.encoder = (
-                DebertaV2Encoder(shape) if isinstance(shape, DebertaV2Config) else AutoModel.from_config(shape)
-            )
+            self.layers_alone = config["model_type"] == "deberta-v2"
+            self.encoder = DebertaV2Encoder(shape) if self.layers_alone else AutoModel.from_config(shape)
 
     def forward(self, words: Tensor, lengths: list[int]) -> Tensor:
         """Read every text; texts without words take no part."""
@@ -51,7 +51,7 @@ class ContextEncoder(nn.Module):
 
     def _read(self, padded: Tensor, mask: Tensor) -> Tensor:
         """padded (B, S, D), mask (B, S) -> (B, S, D)."""
-        if isinstance(self.encoder, DebertaV2Encoder):
+        if self.layers_alone:
             return cast(Tensor, self.encoder(padded, attention_mask=mask, return_dict=True).last_hidden_state)
         return cast(Tensor, self.encoder(inputs_embeds=padded, attention_mask=mask).last_hidden_state)
 

@@ -8,8 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PretrainedConfig
-from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_position
 
 from .int8 import each
 from .packing import Group, activated, grouped
@@ -17,7 +15,7 @@ from .packing import Group, activated, grouped
 Positions = tuple[Tensor, Tensor]
 
 
-def reads(config: PretrainedConfig) -> bool:
+def reads(config: Any) -> bool:
     """Whether this is a DeBERTa of the published kind, without parts that only few have."""
     return (
         config.model_type == "deberta-v2"
@@ -36,6 +34,8 @@ class PackedDeberta:
 
     backbone: Holds the weights.
     """
+
+    trains = False
 
     def __init__(self, backbone: Any) -> None:
         self.backbone = backbone
@@ -111,6 +111,8 @@ class PackedDeberta:
 
 def _places(attention: Any, reach: int, device: torch.device) -> Tensor:
     """The rows of relative positions for the distances `1 - reach` to `reach - 1`."""
+    from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_position
+
     rows = torch.arange(1 - reach, reach, device=device)
     span, buckets = attention.pos_ebd_size, attention.position_buckets
     if buckets > 0 and attention.max_relative_positions > 0:

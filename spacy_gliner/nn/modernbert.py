@@ -8,14 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PretrainedConfig
 
 from .packing import Group, activated, attend, grouped
 
 Turns = tuple[Tensor, Tensor]
 
 
-def reads(config: PretrainedConfig) -> bool:
+def reads(config: Any) -> bool:
     """Whether this is a ModernBERT whose rotary positions are the plain ones."""
     return (
         config.model_type == "modernbert"
@@ -29,6 +28,8 @@ class PackedModernBert:
 
     backbone: Holds the weights.
     """
+
+    trains = False
 
     def __init__(self, backbone: Any) -> None:
         self.backbone = backbone

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, scaled_dot_product_attention
-from transformers.activations import GELUActivation
+from torch.nn.functional import dropout, gelu, scaled_dot_product_attention
 
 # Sequences of so many pieces fill a product by themselves.
 ALONE = 128
@@ -82,25 +81,34 @@ def _padded(firsts: list[int], lengths: list[int], n_pieces: int, device: torch.
     return Group(len(lengths), lengths[-1], rows, back, mask)
 
 
+def summed(output: Tensor, hidden: Tensor) -> Tensor:
+    """`output + hidden`; without a gradient, output itself is overwritten: new memory costs as much as the sum."""
+    return output + hidden if torch.is_grad_enabled() else output.add_(hidden)
+
+
 def activated(activation: Callable[[Tensor], Tensor], hidden: Tensor) -> Tensor:
-    """`activation(hidden)`; where possible, hidden itself is overwritten: new memory costs as much as the function."""
-    exact = isinstance(activation, GELUActivation) and activation.act is gelu
-    if exact or (isinstance(activation, nn.GELU) and activation.approximate == "none"):
+    """`activation(hidden)`; without a gradient, hidden itself is overwritten where possible."""
+    exact = getattr(activation, "act", None) is gelu  # of the Hugging Face library
+    exact = exact or (isinstance(activation, nn.GELU) and activation.approximate == "none")
+    if exact and not torch.is_grad_enabled():
         overwritten: Tensor = torch.ops.aten.gelu_(hidden)
         return overwritten
     return activation(hidden)
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, group: Group, *, reach: int | None = None) -> Tensor:
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, group: Group, *, reach: int | None = None, dropped: float = 0.0
+) -> Tensor:
     """softmax(query · key / root of the width) · value, within each sequence: (N, B · S, D / N) each, and the result.
 
     reach: The largest distance of pieces that read each other; None for any.
+    dropped: How much of the softmax is dropped, in training.
     """
     shape = (len(query), group.n_sequences, group.length, -1)
     query, key, value = (rows.view(shape) for rows in (query, key, value))
     mask = None if group.mask is None else group.mask.to(query.dtype)
     if reach is None or reach >= group.length - 1:
-        return _attend(query, key, value, mask).flatten(1, 2)
+        return _attend(query, key, value, mask, dropped).flatten(1, 2)
     read = []
     block = max(ALONE, 2 * reach)
     for first in range(0, group.length, block):
@@ -112,19 +120,20 @@ def attend(query: Tensor, key: Tensor, value: Tensor, group: Group, *, reach: in
         if mask is not None:
             near = near + mask[:, :, begin:end]
         of_block = (query[:, :, first:last], key[:, :, begin:end], value[:, :, begin:end])
-        read.append(_attend(*of_block, near.expand(group.n_sequences, -1, -1)))
+        read.append(_attend(*of_block, near.expand(group.n_sequences, -1, -1), dropped))
     return torch.cat(read, dim=2).flatten(1, 2)
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropped: float) -> Tensor:
     """query (N, B, R, E), key and value (N, B, S, E), mask (B, 1 or R, S) -> (N, B, R, E).
 
     On a CPU, plain products take a third of the time of the fused function where there is a mask or little to do.
     """
     if query.device.type != "cpu" or (mask is None and query.shape[2] >= ALONE):
-        return scaled_dot_product_attention(query, key, value, mask)
+        return scaled_dot_product_attention(query, key, value, mask, dropped)
     of_one = [part.flatten(0, 1) for part in (query, key, value)]
     scores = (torch.bmm(of_one[0], of_one[1].transpose(1, 2)).mul_(query.shape[3] ** -0.5)).view(*query.shape[:3], -1)
     if mask is not None:
         scores += mask
-    return torch.bmm(scores.softmax(dim=-1).flatten(0, 1), of_one[2]).view(query.shape)
+    probs = dropout(scores.softmax(dim=-1), dropped)
+    return torch.bmm(probs.flatten(0, 1), of_one[2]).view(query.shape)

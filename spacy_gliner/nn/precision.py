@@ -12,7 +12,7 @@ from torch import nn
 
 from .int8 import Int8Linear
 from .network import Network
-from .transformer import Transformer
+from .transformer import Transformer, unpack
 
 Precision = Literal["float32", "bfloat16", "float16", "int8"]
 
@@ -43,10 +43,10 @@ def for_prediction(network: Network, precision: Precision = "float32", *, packed
     else:
         changed = copy.deepcopy(network, {id(weight): weight for weight in network.parameters()})
     for transformer in [module for module in changed.modules() if isinstance(module, Transformer)]:
+        if not packed:
+            unpack(transformer)
         if precision == "int8":
             _quantize(transformer.backbone)
-        if not packed:
-            transformer.packed = None
     return changed.eval()
 
 

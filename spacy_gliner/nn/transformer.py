@@ -4,12 +4,11 @@ Where there is a packed forward pass (`deberta`, `bert`, `modernbert`), predicti
 padded, only here, and unpadded before they are returned. Knows no words and no labels.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, cast
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
 
 from ..batching import by_length
 from . import bert, deberta, modernbert
@@ -31,14 +30,17 @@ class Transformer(nn.Module):
 
     def __init__(self, config: dict[str, Any], *, fuse_layers: bool = False) -> None:
         super().__init__()
-        self.config = hugging_face_config(config)
-        self.backbone = _encoder(self.config)
+        if bert.builds(config) and not fuse_layers:
+            self.backbone: Any = bert.Bert(config)
+        else:
+            self.backbone = hugging_face_encoder(config)
+        self.config = self.backbone.config
         if getattr(self.backbone, "pooler", None) is not None:
-            self.backbone.pooler = None  # type: ignore[assignment]  # it would be computed and never read
+            self.backbone.pooler = None  # it would be computed and never read
         self.width = int(self.config.hidden_size)
         self.max_pieces = position_limit(self.config)
         self.layer_fusion = LayerFusion(int(self.config.num_hidden_layers), self.width) if fuse_layers else None
-        self.packed = None if fuse_layers else _packed(self.backbone)
+        self.packed = None if fuse_layers else packed_forward(self.backbone)
 
     def forward(self, piece_ids: Tensor, lengths: list[int], rows: Tensor | None = None) -> Tensor:
         """piece_ids (P), lengths of the sequences -> contextual vectors (P, D).
@@ -50,8 +52,9 @@ class Transformer(nn.Module):
         """
         if not lengths:
             return next(self.parameters()).new_zeros(0, self.width)
-        embedded = cast(PreTrainedModel, self.backbone).get_input_embeddings()(piece_ids)
-        if self.packed is not None and not torch.is_grad_enabled() and not self.training:
+        embedded = self.backbone.get_input_embeddings()(piece_ids)
+        learning = self.training or torch.is_grad_enabled()
+        if self.packed is not None and (self.packed.trains or not learning):
             return self.packed(embedded, lengths, rows)
         sequences = embedded.split(lengths)
         outputs: list[Tensor] = [piece_ids] * len(lengths)
@@ -110,11 +113,13 @@ def _passes(lengths: Sequence[int], most_waste: int) -> Iterator[list[int]]:
         yield rows[first:]
 
 
-def hugging_face_config(config: dict[str, Any]) -> PretrainedConfig:
+def hugging_face_config(config: dict[str, Any]) -> Any:
     """The configuration object for a dictionary; a missing `model_type` means `deberta-v2`.
 
     Raises ValueError when transformers does not know the model type.
     """
+    from transformers import AutoConfig
+
     values = dict(config)
     model_type = values.pop("model_type", None) or "deberta-v2"
     try:
@@ -126,7 +131,7 @@ def hugging_face_config(config: dict[str, Any]) -> PretrainedConfig:
         ) from error
 
 
-def position_limit(config: PretrainedConfig) -> int | None:
+def position_limit(config: Any) -> int | None:
     """How many pieces an encoder with this configuration can tell the positions of; None for any number."""
     if config.model_type in ("deberta", "deberta-v2") and not getattr(config, "position_biased_input", True):
         return None
@@ -140,10 +145,10 @@ def position_limit(config: PretrainedConfig) -> int | None:
     return int(limit)
 
 
-Packed = Callable[[Tensor, list[int], Tensor | None], Tensor]
+Packed = bert.PackedBert | deberta.PackedDeberta | modernbert.PackedModernBert
 
 
-def _packed(backbone: Any) -> Packed | None:
+def packed_forward(backbone: Any) -> Packed | None:
     """The packed forward pass for a backbone, where there is one."""
     if deberta.reads(backbone.config):
         return deberta.PackedDeberta(backbone)
@@ -154,9 +159,23 @@ def _packed(backbone: Any) -> Packed | None:
     return None
 
 
-def _encoder(config: PretrainedConfig) -> nn.Module:
-    if config.model_type in ("t5", "mt5", "umt5"):
+def hugging_face_encoder(config: dict[str, Any]) -> Any:
+    """The encoder of the Hugging Face library, with random weights."""
+    settings = hugging_face_config(config)
+    if settings.model_type in ("t5", "mt5", "umt5"):
         from transformers import MT5EncoderModel, T5EncoderModel, UMT5EncoderModel
 
-        return {"t5": T5EncoderModel, "mt5": MT5EncoderModel, "umt5": UMT5EncoderModel}[config.model_type](config)
-    return AutoModel.from_config(config)
+        return {"t5": T5EncoderModel, "mt5": MT5EncoderModel, "umt5": UMT5EncoderModel}[settings.model_type](settings)
+    from transformers import AutoModel
+
+    return AutoModel.from_config(settings)
+
+
+def unpack(transformer: Transformer) -> None:
+    """Have a transformer read as the Hugging Face library does, with the same weights."""
+    if isinstance(transformer.backbone, bert.Bert):
+        weights = transformer.backbone.state_dict(keep_vars=True)
+        transformer.backbone = hugging_face_encoder(transformer.config.to_dict()).train(transformer.training)
+        transformer.backbone.pooler = None
+        transformer.backbone.load_state_dict(weights, assign=True)
+    transformer.packed = None

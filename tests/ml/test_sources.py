@@ -169,8 +169,8 @@ def test_without_a_width_there_is_no_projection(tiny_backbone):
 
 
 def dropouts(network):
-    backbone = network.encoder.transformer.backbone
-    return {module.p for module in backbone.modules() if isinstance(module, torch.nn.Dropout)}
+    config = network.encoder.transformer.backbone.config
+    return {config.hidden_dropout_prob, config.attention_probs_dropout_prob}
 
 
 def test_the_dropout_of_the_backbone_can_be_set(tiny_backbone):

@@ -6,10 +6,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import ElectraConfig, RobertaConfig, XLMRobertaConfig
+from transformers import AutoModel, BertConfig, ElectraConfig, RobertaConfig, XLMRobertaConfig
 
+from spacy_gliner.nn.bert import Bert
 from spacy_gliner.nn.packing import grouped
-from spacy_gliner.nn.transformer import Transformer
+from spacy_gliner.nn.transformer import Transformer, unpack
 
 from ..tiny import tiny_bert, tiny_deberta, tiny_modernbert
 
@@ -43,12 +44,10 @@ LENGTHS = [1, 2, 7, 40, 7, 90, 3, 300, 41, 200, 39]
 
 
 def packed_and_padded(transformer, ids, lengths, rows=None):
+    plain = copy.deepcopy(transformer)
+    unpack(plain)
     with torch.inference_mode():
-        packed = transformer(ids, lengths, rows)
-        transformer.packed, kept = None, transformer.packed
-        padded = transformer(ids, lengths, rows)
-        transformer.packed = kept
-    return packed, padded
+        return transformer(ids, lengths, rows), plain(ids, lengths, rows)
 
 
 @pytest.fixture(params=list(KINDS))
@@ -116,11 +115,53 @@ def test_others_are_read_by_their_own_forward(config):
     assert Transformer(config).packed is None
 
 
-def test_in_training_the_backbones_own_forward_is_used(transformer, monkeypatch):
-    monkeypatch.setattr(transformer, "packed", lambda *inputs: pytest.fail("it has no gradient"))
+def test_gradients_are_those_of_the_hugging_face_model(transformer):
+    plain = copy.deepcopy(transformer).double()
+    unpack(plain)
+    transformer.double()
+    ids, rows = some_ids(LENGTHS), torch.tensor([0, 3, 3, 100, 17, sum(LENGTHS) - 1])
+    for each in (transformer, plain):
+        (each(ids, LENGTHS, rows) * torch.arange(32)).sum().backward()
+    gradients = dict(plain.named_parameters())
+    assert gradients.keys() == dict(transformer.named_parameters()).keys()
+    for name, parameter in transformer.named_parameters():
+        torch.testing.assert_close(parameter.grad, gradients[name].grad, atol=1e-9, rtol=1e-6)
+
+
+def test_dropout_acts_in_training_alone(transformer):
+    ids = some_ids(LENGTHS)
     transformer.train()
-    transformer(torch.tensor([5, 6, 7]), [3]).sum().backward()
-    assert transformer.backbone.get_input_embeddings().weight.grad is not None
+    if transformer.config.model_type == "modernbert":
+        assert transformer.config.attention_dropout == 0.0
+        return
+    assert not torch.equal(transformer(ids, LENGTHS), transformer(ids, LENGTHS))
+    transformer.eval()
+    assert torch.equal(transformer(ids, LENGTHS), transformer(ids, LENGTHS))
+
+
+def test_a_bert_of_our_own_is_the_hugging_face_one(tmp_path):
+    ours = Transformer(tiny_bert())
+    theirs = AutoModel.from_config(BertConfig(**tiny_bert()), add_pooling_layer=False)
+    assert isinstance(ours.backbone, Bert)
+    shapes = {name: tensor.shape for name, tensor in theirs.state_dict().items()}
+    assert {name: tensor.shape for name, tensor in ours.backbone.state_dict().items()} == shapes
+    assert ours.config.to_dict() == tiny_bert()
+    stds = [
+        {n: float(t.std()) for n, t in m.state_dict().items() if len(t) > 2 == t.dim()} for m in (ours.backbone, theirs)
+    ]
+    assert stds[0] == pytest.approx(stds[1], rel=0.2)
+    unpack(ours)
+    ours.backbone.load_state_dict(theirs.state_dict())
+
+
+def test_a_bert_of_our_own_can_have_more_pieces():
+    bert = Bert(tiny_bert())
+    before = bert.get_input_embeddings().weight.clone()
+    bert.resize_token_embeddings(len(before) + 2)
+    after = bert.get_input_embeddings().weight
+    assert torch.equal(after[:-2], before)
+    torch.testing.assert_close(after[-2:], before.mean(dim=0).repeat(2, 1))
+    assert bert.config.to_dict()["vocab_size"] == len(after)
 
 
 @given(st.lists(st.integers(0, 200), max_size=40), st.integers(1, 3))

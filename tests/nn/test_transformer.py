@@ -5,7 +5,7 @@ import torch
 from transformers import AutoModel, RobertaConfig, T5Config, XLMRobertaConfig
 
 from spacy_gliner.nn import transformer
-from spacy_gliner.nn.transformer import Transformer, hugging_face_config, position_limit
+from spacy_gliner.nn.transformer import Transformer, hugging_face_config, position_limit, unpack
 
 from ..tiny import tiny_bert, tiny_deberta
 
@@ -35,6 +35,7 @@ def test_sequences_come_back_in_their_order_as_if_read_alone(config, monkeypatch
     sequences = [ids(length) for length in lengths]
     with torch.inference_mode():
         vectors = backbone(torch.cat(sequences), lengths)
+        unpack(backbone)
         alone = [backbone.backbone(input_ids=sequence[None]).last_hidden_state[0] for sequence in sequences]
     assert backbone.width == vectors.shape[1]
     torch.testing.assert_close(vectors, torch.cat(alone), atol=1e-9, rtol=0)
