@@ -113,6 +113,8 @@ def read_tokenizer(name: str, hub: dict[str, Any]) -> Any:
 
     Raises FileNotFoundError or ValueError that names it.
     """
+    if (plain := _plain_tokenizer(Path(name))) is not None:
+        return plain
     from transformers import AutoTokenizer
 
     try:
@@ -124,6 +126,21 @@ def read_tokenizer(name: str, hub: dict[str, Any]) -> Any:
     if not tokenizer.is_fast:
         raise ValueError(f"The tokenizer of {name} ({type(tokenizer).__name__}) has no fast form, which is needed.")
     return tokenizer.backend_tokenizer
+
+
+def _plain_tokenizer(folder: Path) -> Tokenizer | None:
+    """The tokenizer of a folder to which the Hugging Face library would add nothing; its import is slow."""
+    settings, file = folder / "tokenizer_config.json", folder / "tokenizer.json"
+    if not settings.is_file() or not file.is_file():
+        return None
+    try:
+        values = json.loads(settings.read_bytes())
+        tokenizer = Tokenizer.from_file(str(file))
+        added = {int(row): token["content"] for row, token in values.get("added_tokens_decoder", {}).items()}
+    except Exception:  # damaged files are named by who reads them next
+        return None
+    whole = all(tokenizer.token_to_id(token) == row for row, token in added.items())
+    return tokenizer if whole and values.get("tokenizer_class") == "PreTrainedTokenizerFast" else None
 
 
 def _rows_of(labels: list[str]) -> Tokenizer:

@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from ..nn import bert
 from ..nn.network import Network, NetworkConfig, build_network
 
 WEIGHT_FILES = ("model.safetensors", "model.fp16.safetensors", "model.bf16.safetensors", "pytorch_model.bin")
@@ -89,8 +90,13 @@ def network_weights(network: Network) -> dict[str, Tensor]:
 
 def trained_network(config: NetworkConfig, state: Mapping[str, Tensor], *, where: str) -> Network:
     """A network with these weights. torch's random generator stays where it is. Raises ValueError as `load_weights`."""
-    with torch.random.fork_rng(devices=[]):
-        network = build_network(config)
+    backbones = [backbone for backbone in (config.backbone, config.label_backbone) if backbone is not None]
+    if all(bert.builds(backbone) for backbone in backbones) and not config.context and not config.fuse_layers:
+        with torch.device("meta"):  # no random weights, which would only be overwritten
+            network = build_network(config)
+    else:
+        with torch.random.fork_rng(devices=[]):
+            network = build_network(config)
     load_weights(network, state, where=where)
     return network
 
@@ -102,9 +108,10 @@ def load_weights(network: Network, state: Mapping[str, Tensor], *, where: str) -
     Raises ValueError that names what is missing, unexpected or of another shape.
     """
     own = network.state_dict()
-    loaded = {own[name].data_ptr() for name in state if name in own}
+    places = {name: name if tensor.is_meta else tensor.data_ptr() for name, tensor in own.items()}
+    loaded = {places[name] for name in state if name in own}
     problems = {
-        "missing": [name for name, tensor in own.items() if name not in state and tensor.data_ptr() not in loaded],
+        "missing": [name for name in own if name not in state and places[name] not in loaded],
         "unexpected": [name for name in state if name not in own],
         "of another shape than the configuration says": [
             f"{name} {tuple(state[name].shape)} instead of {tuple(tensor.shape)}"
@@ -117,7 +124,7 @@ def load_weights(network: Network, state: Mapping[str, Tensor], *, where: str) -
             f"The weights of {where} don't fit the network that its configuration describes. "
             + " ".join(f"{kind.capitalize()}: {_some(names)}." for kind, names in problems.items() if names)
         )
-    network.load_state_dict(dict(state), strict=False)
+    network.load_state_dict(dict(state), strict=False, assign=any(tensor.is_meta for tensor in own.values()))
 
 
 def _some(names: list[str], limit: int = 8) -> str:

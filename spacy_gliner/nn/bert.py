@@ -69,14 +69,15 @@ class Bert(nn.Module):
         self.encoder = nn.Module()
         self.encoder.layer = nn.ModuleList(_Layer(self.config) for _ in range(self.config.num_hidden_layers))
         for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Embedding):
+            if isinstance(module, nn.Linear | nn.Embedding) and not module.weight.is_meta:
                 nn.init.normal_(module.weight, std=self.config.initializer_range)
             if isinstance(module, nn.Linear):
                 nn.init.zeros_(module.bias)
 
     def get_input_embeddings(self) -> nn.Embedding:
         """The vectors of pieces."""
-        return self.embeddings.word_embeddings
+        embeddings: nn.Embedding = self.embeddings.word_embeddings
+        return embeddings
 
     def resize_token_embeddings(self, n_ids: int) -> None:
         """Have so many vectors of pieces; new ones are the mean of those there were."""
@@ -88,11 +89,14 @@ class Bert(nn.Module):
 
 
 class _Embeddings(nn.Module):
+    word_embeddings: Any
+
     def __init__(self, config: Settings) -> None:
         super().__init__()
-        self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
-        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, config.hidden_size)
+        sizes = {"word": "vocab_size", "position": "max_position_embeddings", "token_type": "type_vocab_size"}
+        for kind, size in sizes.items():
+            vectors = torch.empty(getattr(config, size), config.hidden_size)
+            setattr(self, f"{kind}_embeddings", nn.Embedding.from_pretrained(vectors, freeze=False))
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
 
