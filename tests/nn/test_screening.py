@@ -55,7 +55,9 @@ def everywhere(monkeypatch):
 def test_a_bi_encoder_finds_the_same_with_screening(everywhere):
     labels = tuple(f"label {number}" for number in range(40))
     words = tuple("Bill Gates founded Microsoft in Seattle and met Ada in London".split())
-    checkpoint = tiny_network_checkpoint(tiny_deberta(), head="markerV0", label_backbone=tiny_bert(hidden_size=16))
+    checkpoint = tiny_network_checkpoint(
+        tiny_deberta(), head="markerV0", label_backbone=tiny_bert(hidden_size=16), seed=3
+    )
     for threshold in (0.1, 0.5, 0.9):
         wanted, exact = Query(words, labels, floor=threshold), Query(words, labels)
         found = []
@@ -86,6 +88,8 @@ def test_a_pipeline_screens_with_the_lowest_threshold_of_its_labels(make_nlp, ti
 
 
 def test_nothing_is_screened_in_training(everywhere):
-    checkpoint = tiny_network_checkpoint(tiny_deberta(), head="markerV0", label_backbone=tiny_bert(hidden_size=16))
+    checkpoint = tiny_network_checkpoint(
+        tiny_deberta(), head="markerV0", label_backbone=tiny_bert(hidden_size=16), seed=3
+    )
     checkpoint.network(numbers([Query(("Ada", "met", "Bill"), ("person",), floor=0.5)], checkpoint.tokenizer))
     assert everywhere == []
