@@ -5,7 +5,7 @@ set -e
 out=${1:-benchmarks/results}
 python=${PYTHON:-python}
 networks=${NETWORKS:-embedded minilm deberta-v3-small deberta-v3-base modernbert}
-peers=${PEERS-gliner,gliner-sorted,gliner-onnx,gliner-openvino,gliner-openvino-f32,gliner-spacy,fast-gliner}
+peers=${PEERS-spacy-gliner-bfloat16,spacy-gliner-int8,gliner,gliner-sorted,gliner-onnx,gliner-openvino,gliner-openvino-f32,gliner-spacy,fast-gliner}
 fresh_peers=${FRESH_PEERS-gliner,gliner-onnx,gliner-openvino,gliner-spacy,fast-gliner}
 export TOKENIZERS_PARALLELISM=false
 mkdir -p "$out"

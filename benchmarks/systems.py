@@ -1,5 +1,6 @@
 """The systems of the benchmarks: spacy-gliner and its peers. Each loads a checkpoint's folder and finds entities.
 
+- spacy-gliner-bfloat16, spacy-gliner-int8: this package with that `precision`, beside itself in float32.
 - gliner: the reference library as it comes, texts in their order, batches of 8 and of 16.
 - gliner-sorted: the same, with texts sorted by length.
 - gliner-onnx, gliner-openvino: the reference library with a graph that it exported itself, for ONNX Runtime and for
@@ -29,6 +30,8 @@ from works import WINDOW, Piece, Work
 THRESHOLD = 0.5
 INSTALL: dict[str, list[str]] = {
     "spacy-gliner": [],
+    "spacy-gliner-bfloat16": [],
+    "spacy-gliner-int8": [],
     "gliner": ["gliner"],
     "gliner-sorted": ["gliner"],
     "gliner-onnx": ["gliner", "onnx", "onnxruntime"],
@@ -59,8 +62,9 @@ def load(name: str, folder: Path, scratch: Path, *, batches: Sequence[int], one_
     """
     check(name)
     folder = prepared(name, folder, scratch)
-    if name == "spacy-gliner":
-        return {name: ours(folder, one_by_one=one_by_one)}
+    if name.startswith("spacy-gliner"):
+        precision = name.removeprefix("spacy-gliner").lstrip("-") or "float32"
+        return {name: ours(folder, precision, one_by_one=one_by_one)}
     if name == "gliner-spacy":
         return {name: gliner_spacy(folder, one_by_one=one_by_one)}
     model: Any = fast_gliner(folder) if name == "fast-gliner" else gliner(name, folder)
@@ -94,25 +98,26 @@ def prepared(name: str, folder: Path, scratch: Path) -> Path:
     return folder
 
 
-def ours(folder: Path, *, one_by_one: bool) -> Find:
+def ours(folder: Path, precision: str, *, one_by_one: bool) -> Find:
     """This package, from texts to `doc.ents`. Components for other labels share the network."""
     pipelines: dict[tuple[str, ...], Any] = {}
 
     def find(work: Work) -> list[Found]:
         labels = tuple(work.labels)
         if labels not in pipelines:
-            pipelines[labels] = our_pipeline(folder, work.labels)
+            pipelines[labels] = our_pipeline(folder, work.labels, precision)
         nlp = pipelines[labels]
         return list(from_docs(map(nlp, work.texts) if one_by_one else nlp.pipe(work.texts)))
 
     return find
 
 
-def our_pipeline(folder: Path | str, labels: list[str]) -> Any:
+def our_pipeline(folder: Path | str, labels: list[str], precision: str = "float32") -> Any:
     """A pipeline with the component `gliner_ner`, whose windows don't overlap."""
     nlp = spacy.blank("en", config={"nlp": {"tokenizer": {"@tokenizers": "spacy_gliner.WordSplitter.v1"}}})
     windows = {"@misc": "spacy_gliner.strided_windows.v1", "size": WINDOW, "stride": WINDOW}
-    config = {"labels": labels, "threshold": THRESHOLD, "windows": windows, "model": {"source": {"name": str(folder)}}}
+    model = {"source": {"name": str(folder)}, "precision": precision}
+    config = {"labels": labels, "threshold": THRESHOLD, "windows": windows, "model": model}
     nlp.add_pipe("gliner_ner", config=config)
     nlp.max_length = 10**9
     return nlp
