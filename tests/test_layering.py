@@ -89,3 +89,14 @@ def test_importing_the_package_gives_no_warning_and_loads_no_pipeline():
     code = "import spacy_gliner, sys; assert not {'spacy', 'thinc', 'transformers'} & set(sys.modules)"
     result = subprocess.run([sys.executable, "-Werror", "-c", code], capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
+
+
+def test_the_embedded_model_is_loaded_without_the_hugging_face_library():
+    code = (
+        "import sys, spacy_gliner.pipeline.ner; from spacy_gliner.ml.sources import Checkpoint;"
+        "network = Checkpoint('embedded')().network;"
+        "assert not {'transformers', 'torch._dynamo'} & set(sys.modules);"
+        "assert all(weight.device.type == 'cpu' and weight.requires_grad for weight in network.parameters())"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr

@@ -1,8 +1,10 @@
 """Worker processes: weights are read before a fork, so that they are read once; and a child computes in one thread,
 since after a fork the threads that its parent's OpenMP had started are gone, and waiting for them would never end.
+So does one that was spawned: with all threads in each, several processes would wait for one another.
 """
 
 import logging
+import multiprocessing
 import os
 import weakref
 from typing import Any
@@ -21,6 +23,12 @@ _switched: list[bool] = []
 def watch(shim: Any) -> None:
     """Have a shim load its network before the next fork."""
     _shims.add(shim)
+
+
+def in_one_thread_if_child() -> None:
+    """Where a pipeline arrives in a process that multiprocessing has started, torch computes in one thread."""
+    if multiprocessing.parent_process() is not None:
+        torch.set_num_threads(1)
 
 
 def _before_fork() -> None:

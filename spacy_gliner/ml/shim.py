@@ -291,6 +291,7 @@ class GlinerShim(Shim):
         self.__dict__.update(state, _optimizer=None)
         self.from_bytes(data)
         forking.watch(self)
+        forking.in_one_thread_if_child()
 
 
 def _no_backprop(d_scores: Tensor) -> None:

@@ -72,7 +72,7 @@ def read_weights(folder: Path, spans: str = "head.") -> dict[str, Tensor]:
         raise ValueError(f"{path} does not hold weights by their names, as a GLiNER checkpoint does.")
     state = {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items()}
     return {
-        _our_name(name, spans): tensor.float() if tensor.is_floating_point() else tensor
+        _our_name(name, spans): tensor.to(torch.float32 if tensor.is_floating_point() else tensor.dtype, copy=True)
         for name, tensor in state.items()
         if not name.startswith(UNUSED_PREFIXES) and not name.endswith(UNUSED_SUFFIXES)
     }

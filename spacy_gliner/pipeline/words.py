@@ -7,7 +7,6 @@ from typing import Any
 
 from spacy.language import Language
 from spacy.tokens import Doc
-from spacy.util import get_words_and_spaces
 from spacy.vocab import Vocab
 
 WORD = re.compile(r"\w+(?:[-_]\w+)*|\S")
@@ -24,7 +23,20 @@ class WordSplitter:
 
     def __call__(self, text: str) -> Doc:
         """Split a text. The Doc's text equals it."""
-        words, spaces = get_words_and_spaces(WORD.findall(text), text)
+        words: list[str] = []
+        spaces: list[bool] = []
+        end = 0
+        for word in WORD.finditer(text):
+            if word.start() > end:
+                words.append(text[end : word.start()])
+                spaces.append(False)
+            followed = text[word.end() : word.end() + 1] == " "
+            words.append(word.group())
+            spaces.append(followed)
+            end = word.end() + followed
+        if end < len(text):
+            words.append(text[end:])
+            spaces.append(False)
         return Doc(self.vocab, words=words, spaces=spaces)
 
     def to_bytes(self, **kwargs: Any) -> bytes:

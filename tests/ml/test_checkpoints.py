@@ -9,11 +9,12 @@ import torch
 from gliner import GLiNER
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from transformers import BertConfig, BertModel, T5Config
+from transformers import AutoTokenizer, BertConfig, BertModel, T5Config
 
 from spacy_gliner.batching import PieceTokenizer
 from spacy_gliner.ml import checkpoints
 from spacy_gliner.ml.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from spacy_gliner.ml.sources import EMBEDDED
 from spacy_gliner.ml.weights import load_weights, network_weights
 from spacy_gliner.nn.context import context_config
 from spacy_gliner.nn.network import NetworkConfig, build_network
@@ -175,6 +176,7 @@ def test_settings_of_the_hub_are_used_for_what_is_fetched(tiny_backbone, tmp_pat
             return original(name, **settings)
 
         monkeypatch.setattr(f"transformers.{kind}.from_pretrained", fetch)
+    monkeypatch.setattr(checkpoints, "_plain_tokenizer", lambda folder: None)  # as it is with a name on the hub
     read_checkpoint(tmp_path / "old", cache_dir="somewhere", local_files_only=True)
     assert seen == [(str(tiny_backbone), "somewhere", True)] * 2
 
@@ -447,3 +449,31 @@ def test_loading_leaves_the_random_generator_alone(tiny_checkpoint):
     torch.manual_seed(3)
     read_checkpoint(tiny_checkpoint)
     assert torch.equal(torch.rand(2), expected)
+
+
+def test_a_tokenizer_that_is_read_directly_is_what_the_hugging_face_library_reads(tiny_checkpoint):
+    for folder in (tiny_checkpoint, EMBEDDED):
+        direct = checkpoints._plain_tokenizer(folder)
+        theirs = AutoTokenizer.from_pretrained(folder, use_fast=True).backend_tokenizer
+        theirs.no_truncation(), theirs.no_padding()
+        assert direct.to_str() == theirs.to_str()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"tokenizer_class": "BertTokenizer"}, {"added_tokens_decoder": {"7": {"content": "new", "special": True}}}],
+)
+def test_a_tokenizer_to_which_that_library_would_add_something_is_left_to_it(tiny_checkpoint, tmp_path, change):
+    folder = shutil.copytree(tiny_checkpoint, tmp_path / "folder")
+    file = folder / "tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    assert checkpoints._plain_tokenizer(folder) is None
+
+
+def test_weights_that_are_read_do_not_hang_on_their_file(tiny_checkpoint, tmp_path):
+    folder = shutil.copytree(tiny_checkpoint, tmp_path / "folder")
+    network = read_checkpoint(folder).network
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    size = (folder / "model.safetensors").stat().st_size
+    (folder / "model.safetensors").write_bytes(bytes(size))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())

@@ -1,7 +1,9 @@
 """What happens to networks around a fork."""
 
 import logging
+import multiprocessing
 import os
+import pickle
 
 import torch
 
@@ -43,4 +45,14 @@ def test_a_child_computes_in_one_thread(monkeypatch):
     assert seen == []
     model.initialize()
     forking._after_fork_in_child()
+    assert seen == [1]
+
+
+def test_a_spawned_child_computes_in_one_thread_and_the_parent_does_not(monkeypatch):
+    data, seen = pickle.dumps(shim_of(build_gliner(Source()))), []
+    monkeypatch.setattr(torch, "set_num_threads", seen.append)
+    pickle.loads(data)
+    assert seen == []
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: multiprocessing.current_process())
+    pickle.loads(data)
     assert seen == [1]

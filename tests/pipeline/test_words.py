@@ -6,6 +6,7 @@ import pytest
 import spacy
 from hypothesis import example, given
 from hypothesis import strategies as st
+from spacy.util import get_words_and_spaces
 
 from spacy_gliner.pipeline.words import WordSplitter
 
@@ -35,6 +36,8 @@ def test_any_text_is_cut_as_published_and_stays_itself(text):
     doc = SPLIT(text)
     assert doc.text == text
     assert [token.text for token in doc if not token.is_space] == PUBLISHED.findall(text)
+    words, spaces = get_words_and_spaces(PUBLISHED.findall(text), text)
+    assert [(token.text, bool(token.whitespace_)) for token in doc] == list(zip(words, spaces, strict=True))
 
 
 @pytest.fixture
