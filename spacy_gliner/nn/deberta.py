@@ -14,6 +14,8 @@ from .packing import Group, activated, grouped
 
 Positions = tuple[Tensor, Tensor]
 
+BLOCK = 128  # pieces of a long sequence whose scores by position are computed together
+
 
 def reads(config: Any) -> bool:
     """Whether this is a DeBERTa of the published kind, without parts that only few have."""
@@ -73,13 +75,11 @@ class PackedDeberta:
             size, length = group.n_sequences, group.length
             query, key, value = (group.heads(rows, n_heads) for rows in (queries, keys, values))
             near = slice(reach - length + 1, reach + length)
-            by_distance = _by_distance(query @ by_key[:, near].transpose(1, 2), size)
-            of_one = (n_heads * size, length, -1)
-            scores = torch.baddbmm(by_distance, query.reshape(of_one), key.reshape(of_one).transpose(1, 2))
-            scores += _by_distance(key @ by_query[:, near].transpose(1, 2), size).transpose(1, 2)
+            scores = _scores(query, key, by_key[:, near], by_query[:, near], size)
             if group.mask is not None:
                 scores.view(n_heads, size, length, length).add_(group.mask)
             probs = scores.softmax(dim=-1)
+            of_one = (n_heads * size, length, -1)
             group.put((probs @ value.reshape(of_one)).view(n_heads, size * length, -1), read)
         return read[:-1]
 
@@ -125,9 +125,35 @@ def _scale(width: int) -> float:
     return torch.tensor(3.0 * width).sqrt().item()
 
 
-def _by_distance(scores: Tensor, n_sequences: int) -> Tensor:
-    """(heads, B · S, 2 · S - 1) by the distance `j - i + S - 1` -> (heads · B, S, S) by j: a view."""
-    n_heads, n_rows, width = scores.shape
+def _scores(query: Tensor, key: Tensor, by_key: Tensor, by_query: Tensor, n_sequences: int) -> Tensor:
+    """Of queries and keys (heads, B · S, width), and those of positions (heads, 2 · S - 1, width): (heads · B, S, S).
+
+    A long sequence goes in blocks, which are near to fewer positions than all of it.
+    """
+    n_heads, n_rows, width = query.shape
     length = n_rows // n_sequences
-    shape, strides = (n_heads * n_sequences, length, length), (length * width, width - 1, 1)
-    return scores.contiguous().as_strided(shape, strides, length - 1)
+    of_one = (n_heads * n_sequences, length, width)
+    blocks = [(0, length)]
+    if n_sequences == 1 and length > 1.5 * BLOCK:
+        blocks = [(first, min(first + BLOCK, length)) for first in range(0, length, BLOCK)]
+    by_sequence, of_keys = query.reshape(of_one), key.reshape(of_one).transpose(1, 2)
+    parts = []
+    for first, last in blocks:
+        rows = slice(None) if len(blocks) == 1 else slice(first, last)
+        near = slice(length - last, 2 * length - 1 - first)
+        by_distance = _by_distance(query[:, rows] @ by_key[:, near].transpose(1, 2), last - first)
+        parts.append(torch.baddbmm(by_distance, by_sequence[:, first:last], of_keys))
+    scores = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+    for first, last in blocks:
+        rows = slice(None) if len(blocks) == 1 else slice(first, last)
+        near = slice(length - last, 2 * length - 1 - first)
+        by_distance = _by_distance(key[:, rows] @ by_query[:, near].transpose(1, 2), last - first)
+        scores[:, :, first:last] += by_distance.transpose(1, 2)
+    return scores
+
+
+def _by_distance(scores: Tensor, n_rows: int) -> Tensor:
+    """(heads, B · R, S + R - 1) by the distance `j - i + R - 1` -> (heads · B, R, S) by j: a view."""
+    n_heads, n_all, width = scores.shape
+    shape = (n_heads * n_all // n_rows, n_rows, width - n_rows + 1)
+    return scores.contiguous().as_strided(shape, (n_rows * width, width - 1, 1), n_rows - 1)
