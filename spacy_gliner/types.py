@@ -72,7 +72,7 @@ class ScoredSpan(NamedTuple):
     def moved(self, by: int) -> "ScoredSpan":
         """The same span, so many words further on."""
         head = None if self.head is None else (self.head[0] + by, self.head[1] + by)
-        return self._replace(start=self.start + by, end=self.end + by, head=head)
+        return ScoredSpan(self.start + by, self.end + by, self.label, self.score, head)
 
     @property
     def extent(self) -> tuple[int, int]:

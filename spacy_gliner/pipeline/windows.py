@@ -136,7 +136,9 @@ def merge(found: Sequence[Finding]) -> list[ScoredSpan]:
     text = Range(0, max((finding.place.end for finding in found), default=0))
     longest = max((finding.place.end - finding.place.start for finding in found), default=0)
     ranges: dict[str, list[Range]] = {}
-    best: dict[ScoredSpan, float] = {}
+    best: dict[tuple[int, int, str, tuple[int, int] | None], ScoredSpan] = {}
+    if {finding.place for finding in found} == {text}:
+        return [span for finding in found for span in finding.spans]  # all of them saw the whole text
     for place, _, spans in found:
         for scored in spans:
             moved, label = scored.moved(place.start), scored.label
@@ -148,9 +150,10 @@ def merge(found: Sequence[Finding]) -> list[ScoredSpan]:
                 last = bisect_left(ranges[label], Range(span.start + 1, 0))
                 if any(_sees_around(other, span, text) for other in ranges[label][first:last]):
                     continue
-            key = moved._replace(score=0.0)
-            best[key] = max(moved.score, best.get(key, 0.0))
-    return [key._replace(score=score) for key, score in best.items()]
+            key = (*span, label, moved.head)
+            if key not in best or best[key].score < moved.score:
+                best[key] = moved
+    return list(best.values())
 
 
 def _sees_around(place: Range, span: Range, text: Range) -> bool:
