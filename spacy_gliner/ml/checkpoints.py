@@ -4,6 +4,7 @@ What foreign files call things is kept in tables. Where a folder comes from is t
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,17 +131,27 @@ def read_tokenizer(name: str, hub: dict[str, Any]) -> Any:
 
 def _plain_tokenizer(folder: Path) -> Tokenizer | None:
     """The tokenizer of a folder to which the Hugging Face library would add nothing; its import is slow."""
-    settings, file = folder / "tokenizer_config.json", folder / "tokenizer.json"
-    if not settings.is_file() or not file.is_file():
-        return None
     try:
-        values = json.loads(settings.read_bytes())
-        tokenizer = Tokenizer.from_file(str(file))
-        added = {int(row): token["content"] for row, token in values.get("added_tokens_decoder", {}).items()}
-    except Exception:  # damaged files are named by who reads them next
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        settings, specials, added = (
+            json.loads(path.read_bytes()) if (path := folder / name).is_file() else {}
+            for name in ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+        )
+        rows = {token["content"]: int(row) for row, token in settings.get("added_tokens_decoder", {}).items()} | added
+        named = [*_tokens_of(settings), *_tokens_of(specials)]
+    except Exception:  # what is missing or damaged is named by who reads it next
         return None
-    whole = all(tokenizer.token_to_id(token) == row for row, token in added.items())
-    return tokenizer if whole and values.get("tokenizer_class") == "PreTrainedTokenizerFast" else None
+    plain = settings.get("tokenizer_class") == "PreTrainedTokenizerFast" and not settings.get("split_special_tokens")
+    whole = all(tokenizer.token_to_id(token) == row for token, row in rows.items())
+    return tokenizer if plain and whole and all(tokenizer.token_to_id(token) is not None for token in named) else None
+
+
+def _tokens_of(settings: dict[str, Any]) -> Iterator[str]:
+    """The special tokens that a file of the Hugging Face library names, one by one or in a list."""
+    for key, value in settings.items():
+        if key.endswith("_token") or key == "additional_special_tokens":
+            values = value if isinstance(value, list) else [value]
+            yield from (each["content"] if isinstance(each, dict) else each for each in values if each is not None)
 
 
 def _rows_of(labels: list[str]) -> Tokenizer:

@@ -38,6 +38,8 @@ def _before_fork() -> None:
                 shim.load()
             except (OSError, ValueError) as error:
                 logger.warning("Could not load %s before a fork: %s", shim.source, error)
+        if shim.loaded and shim.device.type == "cpu":
+            shim.prediction.network_of(shim.network)  # what predicts, which all share then
     if _shims and TOKENIZER_SWITCH not in os.environ:
         os.environ[TOKENIZER_SWITCH] = "false"
         _switched.append(True)

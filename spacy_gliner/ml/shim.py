@@ -221,6 +221,7 @@ class GlinerShim(Shim):
             self._optimizer = self._new_optimizer(getattr(optimizer, "layer_decay", 1.0))
             warn_of_high_rate(optimizer)
         step(self._optimizer, self.network, optimizer)
+        weights_changed(self.network)
         self.label_table.forget(encoder_changed=self.freeze != "labels")
 
     def _new_optimizer(self, layer_decay: float) -> torch.optim.Optimizer:

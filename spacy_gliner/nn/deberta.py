@@ -4,6 +4,7 @@ The weights are those of the Hugging Face model, and so are the results. What de
 computed once for given weights; attention to a position is looked up by a view, since it depends on the distance only.
 """
 
+import copy
 from typing import Any
 
 import torch
@@ -43,6 +44,9 @@ class PackedDeberta:
         self.backbone = backbone
         self._positions: dict[int, tuple[tuple[Any, ...], Positions]] = {}
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "PackedDeberta":
+        return type(self)(copy.deepcopy(self.backbone, memo))  # what is kept is made again
+
     def __call__(self, embedded: Tensor, lengths: list[int], rows: Tensor | None = None) -> Tensor:
         """Embeddings of pieces (P, D) and the lengths of the sequences -> contextual vectors (P, D).
 
@@ -51,8 +55,9 @@ class PackedDeberta:
         groups = grouped(lengths, embedded.device)
         hidden: Tensor = self.backbone.embeddings.LayerNorm(embedded)
         layers = self.backbone.encoder.layer
+        places = _places(layers[0].attention.self, max(lengths, default=0), embedded.device)
         for number, layer in enumerate(layers):
-            read = self._attend(number, layer.attention.self, hidden, groups)
+            read = self._attend(number, layer.attention.self, hidden, groups, places)
             if rows is not None and number == len(layers) - 1:
                 read, hidden = read[rows], hidden[rows]
             output = layer.attention.output
@@ -61,16 +66,16 @@ class PackedDeberta:
             hidden = layer.output.LayerNorm(layer.output.dense(inner).add_(hidden))
         return hidden
 
-    def _attend(self, number: int, attention: Any, hidden: Tensor, groups: list[Group]) -> Tensor:
+    def _attend(self, number: int, attention: Any, hidden: Tensor, groups: list[Group], places: Tensor) -> Tensor:
         """(P, D) -> (P, D), each sequence by itself."""
         n_heads = attention.num_attention_heads
         projections = (attention.query_proj, attention.key_proj, attention.value_proj)
         queries, keys, values = each(projections, hidden)
         queries /= _scale(queries.shape[1] // n_heads)
-        longest = max((group.length for group in groups), default=0)
-        by_key, by_query = self._projected(number, attention, longest)
-        reach = by_key.shape[1] // 2
-        read = hidden.new_empty(len(hidden) + 1, hidden.shape[1])
+        of_keys, of_queries = self._projected(number, attention, queries.dtype)
+        by_key, by_query = of_keys[:, places.flip(0)], of_queries[:, places]
+        reach = len(places) // 2
+        read = queries.new_empty(len(hidden) + 1, hidden.shape[1])
         for group in groups:
             size, length = group.n_sequences, group.length
             query, key, value = (group.heads(rows, n_heads) for rows in (queries, keys, values))
@@ -83,11 +88,8 @@ class PackedDeberta:
             group.put((probs @ value.reshape(of_one)).view(n_heads, size * length, -1), read)
         return read[:-1]
 
-    def _projected(self, number: int, attention: Any, length: int) -> Positions:
-        """Keys of positions for the distances `n - 1` to `1 - n`, and queries, scaled, for `1 - n` to `n - 1`.
-
-        Both (heads, 2 · n - 1, width), where n is at least the length; kept for these weights.
-        """
+    def _projected(self, number: int, attention: Any, dtype: torch.dtype) -> Positions:
+        """Keys and queries (heads, 2 · span, width) of positions, the latter scaled; kept for these weights."""
         encoder = self.backbone.encoder
         if attention.share_att_key:
             of_keys, of_queries = attention.key_proj, attention.query_proj
@@ -96,24 +98,22 @@ class PackedDeberta:
         used = [*encoder.rel_embeddings.parameters(), *of_keys.parameters(), *of_queries.parameters()]
         if "layer_norm" in encoder.norm_rel_ebd:
             used += encoder.LayerNorm.parameters()
-        version = tuple((w.data_ptr(), 0 if w.is_inference() else w._version) for w in used)
+        version = (dtype, *((w.data_ptr(), 0 if w.is_inference() else w._version) for w in used))
         kept = self._positions.get(number)
-        if kept is None or kept[0] != version or kept[1][0].shape[1] < 2 * length - 1:
-            reach = max(64, 1 << max(0, length - 1).bit_length())
+        if kept is None or kept[0] != version:
             embedded = encoder.get_rel_embedding()[: 2 * attention.pos_ebd_size]
-            rows = _places(attention, reach, embedded.device)
             shape = (len(embedded), attention.num_attention_heads, -1)
             keys, queries = (of(embedded).view(shape).transpose(0, 1) for of in (of_keys, of_queries))
             queries = queries / _scale(queries.shape[2])
-            self._positions[number] = kept = version, (keys[:, rows.flip(0)], queries[:, rows])
+            self._positions[number] = kept = version, (keys.contiguous(), queries.contiguous())
         return kept[1]
 
 
-def _places(attention: Any, reach: int, device: torch.device) -> Tensor:
-    """The rows of relative positions for the distances `1 - reach` to `reach - 1`."""
+def _places(attention: Any, length: int, device: torch.device) -> Tensor:
+    """The rows of relative positions for the distances `1 - length` to `length - 1`."""
     from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_position
 
-    rows = torch.arange(1 - reach, reach, device=device)
+    rows = torch.arange(1 - length, length, device=device)
     span, buckets = attention.pos_ebd_size, attention.position_buckets
     if buckets > 0 and attention.max_relative_positions > 0:
         rows = make_log_bucket_position(rows, buckets, attention.max_relative_positions).long()

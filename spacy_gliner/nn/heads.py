@@ -180,7 +180,8 @@ class TokenHead(nn.Module):
 
         @torch.inference_mode()
         def rescore(row: int, spans: Tensor) -> Tensor:
-            return self.represent(reps, spans.to(reps.words.device) + first_words[row]) @ labels[row].T
+            scores = self.represent(reps, spans.to(reps.words.device) + first_words[row]) @ labels[row].T
+            return scores.float()
 
         return rescore
 

@@ -17,13 +17,18 @@ class Int8Linear(nn.Module):
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
         weight = linear.weight.detach()
-        scales = weight.abs().amax(dim=1).clamp(min=torch.finfo(weight.dtype).tiny) / 127
+        scales = weight.abs().amax(dim=1).clamp(min=torch.finfo(weight.dtype).tiny) / largest_weight()
         rounded = (weight / scales[:, None]).round().to(torch.int8)
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self.bias = linear.bias
         self.scales = scales
         self.zeros = torch.zeros(len(scales), dtype=torch.long)
         self.weight8 = torch.ops.onednn.qlinear_prepack(rounded, None)
+
+    @property
+    def weight(self) -> Tensor:
+        """The weights in 8 bits, in whatever order; T5 models ask of what kind they are."""
+        return self.weight8
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(…, in) -> (…, out), in float32."""
@@ -41,6 +46,12 @@ class Int8Linear(nn.Module):
         )
         product.mul_(scale)
         return product if self.bias is None else product.add_(self.bias)
+
+
+def largest_weight() -> int:
+    """The largest whole number of a weight. CPUs without VNNI add two products in 16 bits, where 127 is too much."""
+    asked = ("_is_vnni_supported", "_is_avx512_vnni_supported", "_is_amx_tile_supported")  # its name has changed
+    return 127 if any(getattr(torch.cpu, name, bool)() for name in asked) else 63
 
 
 def rounded_by_row(rows: Tensor) -> Rounded:

@@ -77,7 +77,7 @@ def _padded(firsts: list[int], lengths: list[int], n_pieces: int, device: torch.
     outside = places >= sizes
     mask = torch.zeros(outside.shape).masked_fill_(outside, -torch.inf)[:, None].to(device) if outside.any() else None
     back = rows.masked_fill(outside, n_pieces).reshape(-1).to(device)
-    rows = rows.clamp(max=n_pieces - 1).reshape(-1).to(device)
+    rows = torch.where(outside, rows[:, :1], rows).reshape(-1).to(device)
     return Group(len(lengths), lengths[-1], rows, back, mask)
 
 

@@ -108,7 +108,7 @@ class Attention(nn.Module):
     def forward(self, spans: Tensor) -> Tensor:
         """(N, D) -> (N, N)."""
         probs: Tensor = self.attn(spans[None], spans[None], spans[None])[1][0]
-        return probs.logit(eps=1e-6)
+        return probs.float().logit(eps=1e-6)
 
 
 class AttentionNetwork(nn.Module):
@@ -133,7 +133,7 @@ class _Convolution(nn.Module):
 
     def forward(self, spans: Tensor) -> Tensor:
         """One step over the graph whose edges are `sigmoid(spans · spans)`, loops included."""
-        edges = (spans @ spans.T).sigmoid() + torch.eye(len(spans), device=spans.device)
+        edges = (spans @ spans.T).sigmoid() + torch.eye(len(spans), dtype=spans.dtype, device=spans.device)
         root = edges.sum(dim=1).clamp(min=1e-6).rsqrt()
         read: Tensor = self.linear(root[:, None] * edges * root @ spans).relu()
         return read

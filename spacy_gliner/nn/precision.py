@@ -5,6 +5,7 @@ Training, saving and the vectors of labels that are read apart stay with the net
 
 import copy
 import logging
+import platform
 from typing import Literal, get_args
 
 import torch
@@ -36,10 +37,16 @@ def for_prediction(network: Network, precision: Precision = "float32", *, packed
         raise ValueError(
             f'precision = "int8" is for CPUs, and the network runs on {device}. Choose "bfloat16" or "float16" there.'
         )
+    if precision == "int8" and not torch.backends.mkldnn.is_available():
+        raise ValueError('precision = "int8" needs a torch that was built with oneDNN, which this one was not.')
     if precision in ("bfloat16", "float16"):
-        if device.type == "cpu" and precision == "bfloat16" and not has_bfloat16():
-            logger.warning('This CPU has no units for bfloat16, which is slow without; "int8" may be faster.')
-        changed = copy.deepcopy(network).to(getattr(torch, precision))
+        if device.type == "cpu" and not (has_bfloat16() if precision == "bfloat16" else has_float16()):
+            logger.warning('This CPU has no units for %s, which is slow without; "int8" may be faster.', precision)
+        changed = copy.deepcopy(network)
+        buffers = [(m, n, b) for m in changed.modules() for n, b in m.named_buffers(recurse=False)]
+        changed.to(getattr(torch, precision))
+        for module, name, buffer in buffers:  # of rotary positions, which bfloat16 is too coarse for
+            module._buffers[name] = buffer
     else:
         changed = copy.deepcopy(network, {id(weight): weight for weight in network.parameters()})
     for transformer in [module for module in changed.modules() if isinstance(module, Transformer)]:
@@ -51,8 +58,20 @@ def for_prediction(network: Network, precision: Precision = "float32", *, packed
 
 
 def has_bfloat16() -> bool:
-    """Whether the CPU multiplies matrices of bfloat16 faster than those of float32."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    """Whether the CPU has units for matrices of bfloat16."""
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        return any(getattr(torch.cpu, name, bool)() for name in asked)
+    return _supported("_is_mkldnn_bf16_supported")
+
+
+def has_float16() -> bool:
+    """Whether the CPU has units for matrices of float16."""
+    return _supported("_is_mkldnn_fp16_supported")
+
+
+def _supported(name: str) -> bool:
+    return torch.backends.mkldnn.is_available() and bool(getattr(torch.ops.mkldnn, name)())
 
 
 def _quantize(module: nn.Module) -> None:

@@ -29,7 +29,7 @@ def screened_products(perceptron: Perceptron, hidden: Tensor, labels: Tensor, fl
     """
     rows = perceptron.activate(hidden).reshape(-1, hidden.shape[-1])
     bound = _upper_bound(perceptron, rows, labels)
-    reach = (bound.amax(dim=1) > floor).nonzero()[:, 0]
+    reach = (bound.amax(dim=1).float() > floor).nonzero()[:, 0]  # bfloat16 would round the floor
     scores = bound.float()
     scores[reach] = perceptron.second(rows[reach]) @ labels.T
     return scores.view(*hidden.shape[:-1], len(labels))

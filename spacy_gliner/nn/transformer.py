@@ -50,7 +50,7 @@ class Transformer(nn.Module):
         Sequences of similar length are padded together, so that little of the work is padding. Embeddings are looked up
         once for all of them: their gradient is as large as the vocabulary.
         """
-        if not lengths:
+        if not len(piece_ids):
             return next(self.parameters()).new_zeros(0, self.width)
         embedded = self.backbone.get_input_embeddings()(piece_ids)
         learning = self.training or torch.is_grad_enabled()
@@ -175,7 +175,8 @@ def unpack(transformer: Transformer) -> None:
     """Have a transformer read as the Hugging Face library does, with the same weights."""
     if isinstance(transformer.backbone, bert.Bert):
         weights = transformer.backbone.state_dict(keep_vars=True)
-        transformer.backbone = hugging_face_encoder(transformer.config.to_dict()).train(transformer.training)
+        with torch.random.fork_rng(devices=[]):
+            transformer.backbone = hugging_face_encoder(transformer.config.to_dict()).train(transformer.training)
         transformer.backbone.pooler = None
         transformer.backbone.load_state_dict(weights, assign=True)
     transformer.packed = None

@@ -81,10 +81,21 @@ def test_a_sequence_reads_none_of_its_neighbours(transformer):
             torch.testing.assert_close(vectors, transformer(sequence, [len(sequence)]), atol=2e-5, rtol=1e-4)
 
 
+def test_a_sequence_that_is_not_finite_spoils_no_other(transformer):
+    lengths = [40, 3, 45, 41]
+    embedded = torch.randn(sum(lengths), 32)
+    embedded[40:43] = torch.inf
+    with torch.inference_mode():
+        together = transformer.packed(embedded, lengths).split(lengths)
+    assert together[1].isnan().any()
+    assert all(together[row].isfinite().all() for row in (0, 2, 3))
+
+
 def test_a_sequence_without_pieces_is_nothing(transformer):
     ids = some_ids([3, 0, 4])
     with torch.inference_mode():
         torch.testing.assert_close(transformer(ids, [3, 0, 4]), transformer(ids, [3, 4]))
+        assert transformer(ids[:0], [0]).shape == (0, 32)
 
 
 def test_what_is_kept_of_positions_follows_the_weights(transformer):

@@ -2,10 +2,13 @@
 
 import pytest
 import torch
+from transformers import T5Config
 
+from spacy_gliner.nn import precision as precision_module
 from spacy_gliner.nn.int8 import Int8Linear, each, rounded_by_row
 from spacy_gliner.nn.precision import for_prediction
 from spacy_gliner.nn.transformer import Transformer
+from spacy_gliner.types import Query
 
 from ..tiny import QUERIES, numbers, tiny_deberta, tiny_modernbert, tiny_network_checkpoint
 
@@ -106,3 +109,49 @@ def test_several_linears_in_8_bits_round_their_input_once(monkeypatch):
         together = each(linears, rows)
         assert len(calls) == 1
         assert all(torch.equal(a, linear(rows)) for a, linear in zip(together, linears, strict=True))
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize("links", ["bilinear", "gcn", "attention"])
+def test_joint_networks_score_pairs_in_any_precision(links, precision):
+    checkpoint = tiny_network_checkpoint(seed=6, links=links)
+    query = Query(tuple("Ada met Babbage in London".split()), ("knows",), spans=((0, 1), (2, 3), (4, 5)))
+    exact, changed = (
+        scores(network, numbers([query], checkpoint.tokenizer))
+        for network in (checkpoint.network, for_prediction(checkpoint.network, precision))
+    )
+    assert changed.isfinite().all()
+    assert changed.shape == exact.shape
+
+
+def test_a_t5_predicts_in_8_bits():
+    t5 = T5Config(vocab_size=200, d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=4).to_dict()
+    checkpoint = tiny_network_checkpoint(t5)
+    batch = numbers(QUERIES[:2], checkpoint.tokenizer)
+    exact, changed = scores(checkpoint.network, batch), scores(for_prediction(checkpoint.network, "int8"), batch)
+    assert (changed - exact).std() < 0.1 * exact.std()
+
+
+def test_rotary_positions_stay_exact_in_bfloat16():
+    network = tiny_network_checkpoint(tiny_modernbert()).network
+    changed = for_prediction(network, "bfloat16", packed=False)
+    buffers = [buffer for name, buffer in changed.named_buffers() if "inv_freq" in name]
+    assert buffers and all(buffer.dtype == torch.float32 for buffer in buffers)
+
+
+def test_formats_that_a_cpu_has_no_units_for_are_warned_of(checkpoint, monkeypatch, caplog):
+    monkeypatch.setattr(precision_module, "has_bfloat16", lambda: False)
+    monkeypatch.setattr(precision_module, "has_float16", lambda: True)
+    for_prediction(checkpoint.network, "float16")
+    assert not caplog.text
+    for_prediction(checkpoint.network, "bfloat16")
+    assert "no units for bfloat16" in caplog.text
+
+
+def test_weights_have_7_bits_where_sums_of_8_would_overflow(monkeypatch):
+    torch.manual_seed(0)
+    linear, rows = torch.nn.Linear(64, 48), torch.randn(5, 64)
+    monkeypatch.setattr("spacy_gliner.nn.int8.largest_weight", lambda: 63)
+    with torch.inference_mode():
+        exact = linear(rows)
+        assert ((Int8Linear(linear)(rows) - exact).std() / exact.std()) < 0.02

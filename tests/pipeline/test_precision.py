@@ -4,9 +4,11 @@ import random
 
 import pytest
 import spacy
+import torch
 from spacy.training import Example
 
 from spacy_gliner.ml.architectures import shim_of
+from spacy_gliner.types import Query
 
 from .helpers import TEXTS, assert_same, found
 
@@ -84,3 +86,23 @@ def test_components_with_one_source_and_one_precision_share_what_predicts(make):
 def test_an_unknown_precision_is_an_error_from_the_start(make):
     with pytest.raises(ValueError, match="int4"):
         make(precision="int4")
+
+
+def test_what_predicts_follows_every_step(make_nlp, tiny_checkpoint):
+    nlp = make_nlp(model={"source": {"name": str(tiny_checkpoint)}, "precision": "bfloat16"}, labels=["person"])
+    examples = [Example.from_dict(nlp.make_doc("Ada met Babbage"), {"entities": [(0, 3, "person")]})]
+    optimizer = nlp.initialize(lambda: examples)
+    optimizer.learn_rate = 0.01
+    pipe = nlp.get_pipe("gliner_ner")
+    query = Query(("Ada", "met", "Babbage"), ("person",))
+    nlp.update(examples, sgd=False, annotates=["gliner_ner"])  # as the loop of spaCy does, for other components
+    before = pipe.model.predict([query]).scores
+    pipe.finish_update(optimizer)
+    assert not torch.equal(pipe.model.predict([query]).scores, before)
+
+
+def test_prediction_without_packing_leaves_the_random_generators_alone(make_nlp, tiny_checkpoint):
+    nlp = make_nlp(model={"source": {"name": str(tiny_checkpoint)}, "packed": False})
+    before = torch.random.get_rng_state()
+    nlp("Ada met Babbage")
+    assert torch.equal(torch.random.get_rng_state(), before)
