@@ -15,7 +15,7 @@ import matplotlib
 import typer
 from tables import Row, best_of_peer, grouped, peer_of, read_rows, work_of
 
-COLOURS = ["#1b5e9e", "#c44e2b", "#e3a18c", "#7a9e3b", "#c7b42c", "#a9c98d", "#8e6bb0", "#9a9a9a"]
+COLOURS = ["#1b5e9e", "#5c97cf", "#a8cbea", "#c44e2b", "#e3a18c", "#7a9e3b", "#c7b42c", "#a9c98d", "#8e6bb0", "#9a9a9a"]
 WIDTH = 0.85  # of a group of bars
 
 
