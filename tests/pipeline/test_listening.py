@@ -172,7 +172,7 @@ def test_white_space_and_empty_texts_are_normal_input(make_nlp):
 
 def test_a_long_text_is_read_to_its_end(make_nlp):
     nlp = make_nlp(windows={"@misc": "spacy_gliner.strided_windows.v1", "size": 20, "stride": 15})
-    learn(nlp)
+    learn(nlp, 100)
     text = "it works in gold . " * 30 + "Bill Gates founded Microsoft in Seattle ."
     vectors = nlp.get_pipe("gliner_ner").model.layers[0].predict([nlp(text)])
     assert [len(rows) for rows in vectors] == [len(nlp.make_doc(text))]
@@ -191,7 +191,7 @@ def test_spacys_own_vectors_do_as_well(make_nlp):
     embed |= {"embed_size": 500, "window_size": 1, "maxout_pieces": 2, "subword_features": True}
     nlp = make_nlp(tok2vec=embed)
     nlp.remove_pipe("transformer")
-    learn(nlp, 150)
+    learn(nlp, 100)
     assert [ents(doc) for doc in nlp.pipe(TEXTS)] == list(TEXTS.values())
 
 
