@@ -41,7 +41,7 @@ def test_in_any_precision_about_the_same_is_found(make, precision):
     exact, changed = (scores(make(precision=p).pipe(TEXTS)) for p in ("float32", precision))
     both = exact.keys() & changed.keys()
     assert len(both) > 0.6 * len(exact | changed)
-    assert all(abs(exact[span] - changed[span]) < 0.15 for span in both)
+    assert sum(abs(exact[span] - changed[span]) for span in both) < 0.05 * len(both)
     assert exact != changed
 
 
