@@ -193,7 +193,6 @@ class GlinerShim(Shim):
                 "trained here. Put a new head on its encoder: spacy_gliner.NewNetwork.v1 with the folder as backbone."
             )
         self.own()
-        weights_changed(self.network)
         self.network.train()
         if self.freeze == "labels" and isinstance(self.network.encoder, BiEncoder):
             self.network.encoder.labels.eval()  # vectors that stay as they are have no dropout either

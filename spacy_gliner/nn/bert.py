@@ -94,7 +94,7 @@ class _Embeddings(nn.Module):
     def __init__(self, config: Settings) -> None:
         super().__init__()
         sizes = {"word": "vocab_size", "position": "max_position_embeddings", "token_type": "type_vocab_size"}
-        for kind, size in sizes.items():
+        for kind, size in sizes.items():  # without random numbers, which are slow on "meta"
             vectors = torch.empty(getattr(config, size), config.hidden_size)
             setattr(self, f"{kind}_embeddings", nn.Embedding.from_pretrained(vectors, freeze=False))
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)

@@ -133,23 +133,24 @@ def _scores(query: Tensor, key: Tensor, by_key: Tensor, by_query: Tensor, n_sequ
     n_heads, n_rows, width = query.shape
     length = n_rows // n_sequences
     of_one = (n_heads * n_sequences, length, width)
-    blocks = [(0, length)]
-    if n_sequences == 1 and length > 1.5 * BLOCK:
-        blocks = [(first, min(first + BLOCK, length)) for first in range(0, length, BLOCK)]
+    firsts = range(0, length, BLOCK if n_sequences == 1 and length > 1.5 * BLOCK else length)
+    parts, blocks = [], [(first, min(first + firsts.step, length)) for first in firsts]
     by_sequence, of_keys = query.reshape(of_one), key.reshape(of_one).transpose(1, 2)
-    parts = []
     for first, last in blocks:
-        rows = slice(None) if len(blocks) == 1 else slice(first, last)
-        near = slice(length - last, 2 * length - 1 - first)
+        rows, near = _block(first, last, length, n_sequences)
         by_distance = _by_distance(query[:, rows] @ by_key[:, near].transpose(1, 2), last - first)
         parts.append(torch.baddbmm(by_distance, by_sequence[:, first:last], of_keys))
     scores = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
     for first, last in blocks:
-        rows = slice(None) if len(blocks) == 1 else slice(first, last)
-        near = slice(length - last, 2 * length - 1 - first)
+        rows, near = _block(first, last, length, n_sequences)
         by_distance = _by_distance(key[:, rows] @ by_query[:, near].transpose(1, 2), last - first)
         scores[:, :, first:last] += by_distance.transpose(1, 2)
     return scores
+
+
+def _block(first: int, last: int, length: int, n_sequences: int) -> tuple[slice, slice]:
+    """The rows of a block, or of several sequences all, and the positions that are near to it."""
+    return slice(first, last * n_sequences), slice(length - last, 2 * length - 1 - first)
 
 
 def _by_distance(scores: Tensor, n_rows: int) -> Tensor:

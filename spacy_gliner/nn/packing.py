@@ -23,7 +23,7 @@ SPREAD_OF_ACCELERATORS = 1.5
 class Group:
     """B sequences of S pieces, the shorter ones padded.
 
-    rows: Where the pieces stand (B · S), those of padding being rows of others; a slice, where B is 1.
+    rows: Where the pieces stand (B · S), those of padding being the first of their sequence; a slice, where B is 1.
     back: The same, those of padding being `P`, behind all pieces. None, where B is 1.
     mask: (B, 1, S), 0 for pieces and minus infinity for padding; None where there is none.
     """

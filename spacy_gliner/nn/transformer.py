@@ -1,6 +1,7 @@
 """The pretrained backbone over packed pieces: any Hugging Face encoder, through one adapter.
 
-Where there is a packed forward pass (`deberta`, `bert`, `modernbert`), prediction takes it. Otherwise sequences are
+Where there is a packed forward pass (`deberta`, `bert`, `modernbert`), prediction takes it, and that of BERTs training
+too. Otherwise sequences are
 padded, only here, and unpadded before they are returned. Knows no words and no labels.
 """
 
@@ -20,7 +21,7 @@ WASTED_PIECES = 96
 
 
 class Transformer(nn.Module):
-    """A Hugging Face encoder that reads ragged pieces.
+    """A Hugging Face encoder, or a BERT of our own, that reads ragged pieces.
 
     config: The encoder's Hugging Face configuration, as a dictionary with a `model_type`.
     fuse_layers: Whether all layers count, and not only the last.

@@ -191,7 +191,7 @@ def test_spacys_own_vectors_do_as_well(make_nlp):
     embed |= {"embed_size": 500, "window_size": 1, "maxout_pieces": 2, "subword_features": True}
     nlp = make_nlp(tok2vec=embed)
     nlp.remove_pipe("transformer")
-    learn(nlp, 100)
+    learn(nlp, 150)
     assert [ents(doc) for doc in nlp.pipe(TEXTS)] == list(TEXTS.values())
 
 
