@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout
 
 from .int8 import each
-from .packing import Group, activated, attend, grouped, summed
+from .packing import Group, activated, added, attend, grouped
 
 # Their positions start behind the padding index; those of the others at 0.
 BEHIND_PADDING = ("roberta", "xlm-roberta", "camembert")
@@ -145,20 +145,19 @@ class PackedBert:
         of_all = self.backbone.embeddings
         places = torch.cat([torch.arange(length, device=embedded.device) for length in lengths])
         embedded = embedded + of_all.token_type_embeddings.weight[0]
-        hidden = self._dropped(of_all.LayerNorm(embedded + of_all.position_embeddings(places + self.first_position)))
+        p = self.backbone.config.hidden_dropout_prob if self.backbone.training else 0.0
+        embedded = embedded + of_all.position_embeddings(places + self.first_position)
+        hidden = dropout(of_all.LayerNorm(embedded), p)
         layers = self.backbone.encoder.layer
         for number, layer in enumerate(layers):
             read = self._attend(layer.attention.self, hidden, groups)
             if rows is not None and number == len(layers) - 1:
                 read, hidden = read[rows], hidden[rows]
             output = layer.attention.output
-            hidden = output.LayerNorm(summed(self._dropped(output.dense(read)), hidden))
+            hidden = output.LayerNorm(added(output.dense, read, hidden, p))
             inner = activated(layer.intermediate.intermediate_act_fn, layer.intermediate.dense(hidden))
-            hidden = layer.output.LayerNorm(summed(self._dropped(layer.output.dense(inner)), hidden))
+            hidden = layer.output.LayerNorm(added(layer.output.dense, inner, hidden, p))
         return hidden
-
-    def _dropped(self, hidden: Tensor) -> Tensor:
-        return dropout(hidden, self.backbone.config.hidden_dropout_prob, self.backbone.training)
 
     def _attend(self, attention: Any, hidden: Tensor, groups: list[Group]) -> Tensor:
         """(P, D) -> (P, D), each sequence by itself."""

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from .int8 import each
-from .packing import Group, activated, grouped
+from .packing import Group, activated, added, grouped
 
 Positions = tuple[Tensor, Tensor]
 
 BLOCK = 128  # pieces of a long sequence whose scores by position are computed together
+CACHED_SCORES = 360_000  # scores of several heads that stay near a CPU's core while they are summed and weighed
 
 
 def reads(config: Any) -> bool:
@@ -61,9 +62,9 @@ class PackedDeberta:
             if rows is not None and number == len(layers) - 1:
                 read, hidden = read[rows], hidden[rows]
             output = layer.attention.output
-            hidden = output.LayerNorm(output.dense(read).add_(hidden))
+            hidden = output.LayerNorm(added(output.dense, read, hidden))
             inner = activated(layer.intermediate.intermediate_act_fn, layer.intermediate.dense(hidden))
-            hidden = layer.output.LayerNorm(layer.output.dense(inner).add_(hidden))
+            hidden = layer.output.LayerNorm(added(layer.output.dense, inner, hidden))
         return hidden
 
     def _attend(self, number: int, attention: Any, hidden: Tensor, groups: list[Group], places: Tensor) -> Tensor:
@@ -73,23 +74,17 @@ class PackedDeberta:
         queries, keys, values = each(projections, hidden)
         queries /= _scale(queries.shape[1] // n_heads)
         of_keys, of_queries = self._projected(number, attention, queries.dtype)
-        by_key, by_query = of_keys[:, places.flip(0)], of_queries[:, places]
+        by_key, by_query = of_keys[:, :, places.flip(0)], of_queries[:, :, places]
         reach = len(places) // 2
         read = queries.new_empty(len(hidden) + 1, hidden.shape[1])
         for group in groups:
-            size, length = group.n_sequences, group.length
-            query, key, value = (group.heads(rows, n_heads) for rows in (queries, keys, values))
-            near = slice(reach - length + 1, reach + length)
-            scores = _scores(query, key, by_key[:, near], by_query[:, near], size)
-            if group.mask is not None:
-                scores.view(n_heads, size, length, length).add_(group.mask)
-            probs = scores.softmax(dim=-1)
-            of_one = (n_heads * size, length, -1)
-            group.put((probs @ value.reshape(of_one)).view(n_heads, size * length, -1), read)
+            near = slice(reach - group.length + 1, reach + group.length)
+            parts = (group.heads(rows, n_heads) for rows in (queries, keys, values))
+            group.put(_attend(*parts, by_key[:, :, near], by_query[:, :, near], group), read)
         return read[:-1]
 
     def _projected(self, number: int, attention: Any, dtype: torch.dtype) -> Positions:
-        """Keys and queries (heads, 2 · span, width) of positions, the latter scaled; kept for these weights."""
+        """Keys and queries (heads, width, 2 · span) of positions, the latter scaled; kept for these weights."""
         encoder = self.backbone.encoder
         if attention.share_att_key:
             of_keys, of_queries = attention.key_proj, attention.query_proj
@@ -103,8 +98,8 @@ class PackedDeberta:
         if kept is None or kept[0] != version:
             embedded = encoder.get_rel_embedding()[: 2 * attention.pos_ebd_size]
             shape = (len(embedded), attention.num_attention_heads, -1)
-            keys, queries = (of(embedded).view(shape).transpose(0, 1) for of in (of_keys, of_queries))
-            queries = queries / _scale(queries.shape[2])
+            keys, queries = (of(embedded).view(shape).permute(1, 2, 0) for of in (of_keys, of_queries))
+            queries = queries / _scale(queries.shape[1])
             self._positions[number] = kept = version, (keys.contiguous(), queries.contiguous())
         return kept[1]
 
@@ -125,25 +120,46 @@ def _scale(width: int) -> float:
     return torch.tensor(3.0 * width).sqrt().item()
 
 
+def _attend(query: Tensor, key: Tensor, value: Tensor, by_key: Tensor, by_query: Tensor, group: Group) -> Tensor:
+    """softmax(scores) · value of queries, keys, values (heads, B · S, width), and the result.
+
+    On a CPU, of so many heads at once that their scores stay in its cache.
+    """
+    n_heads, n_rows, width = value.shape
+    on_cpu = value.device.type == "cpu"
+    n_parts = min(n_heads, -(-n_heads * n_rows * group.length // CACHED_SCORES)) if on_cpu else 1
+    read = []
+    for query, key, value, by_key, by_query in zip(
+        *(part.split(-(-n_heads // n_parts)) for part in (query, key, value, by_key, by_query)), strict=True
+    ):
+        scores = _scores(query, key, by_key, by_query, group.n_sequences)
+        if group.mask is not None:
+            scores.view(len(query), -1, group.length, group.length).add_(group.mask)
+        of_one = (len(scores), group.length, width)
+        read.append((scores.softmax(dim=-1) @ value.reshape(of_one)).view(-1, n_rows, width))
+    return read[0] if len(read) == 1 else torch.cat(read)
+
+
 def _scores(query: Tensor, key: Tensor, by_key: Tensor, by_query: Tensor, n_sequences: int) -> Tensor:
-    """Of queries and keys (heads, B · S, width), and those of positions (heads, 2 · S - 1, width): (heads · B, S, S).
+    """Of queries and keys (heads, B · S, width), and those of positions (heads, width, 2 · S - 1): (heads · B, S, S).
 
     A long sequence goes in blocks, which are near to fewer positions than all of it.
     """
     n_heads, n_rows, width = query.shape
     length = n_rows // n_sequences
     of_one = (n_heads * n_sequences, length, width)
-    firsts = range(0, length, BLOCK if n_sequences == 1 and length > 1.5 * BLOCK else length)
+    n_blocks = -(-length // BLOCK) if n_sequences == 1 and length > 1.5 * BLOCK else 1
+    firsts = range(0, length, -(-length // n_blocks))
     parts, blocks = [], [(first, min(first + firsts.step, length)) for first in firsts]
     by_sequence, of_keys = query.reshape(of_one), key.reshape(of_one).transpose(1, 2)
     for first, last in blocks:
         rows, near = _block(first, last, length, n_sequences)
-        by_distance = _by_distance(query[:, rows] @ by_key[:, near].transpose(1, 2), last - first)
+        by_distance = _by_distance(query[:, rows] @ by_key[:, :, near], last - first)
         parts.append(torch.baddbmm(by_distance, by_sequence[:, first:last], of_keys))
     scores = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
     for first, last in blocks:
         rows, near = _block(first, last, length, n_sequences)
-        by_distance = _by_distance(key[:, rows] @ by_query[:, near].transpose(1, 2), last - first)
+        by_distance = _by_distance(key[:, rows] @ by_query[:, :, near], last - first)
         scores[:, :, first:last] += by_distance.transpose(1, 2)
     return scores
 

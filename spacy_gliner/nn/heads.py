@@ -5,7 +5,7 @@ per word and per label, and only summed per pair. The results are those of the f
 """
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -18,7 +18,11 @@ from .layers import Perceptron
 from .screening import pays, screened_products
 from .spans import Markers, in_context
 
-PAIRS = 4096
+# Of so many words beside labels, what lies between two products stays near a CPU's core; small products take longer.
+PAIRS = 1024
+PAIRS_OF_ACCELERATORS = 4096
+
+Pairs = tuple[Tensor, Tensor]  # words and labels, to be combined each with each
 
 
 class SpanHead(Markers):
@@ -163,17 +167,15 @@ class TokenHead(nn.Module):
         """Reps -> TokenLogits."""
         by_word = self.out_mlp.first.weight.chunk(3, dim=1)[0]
         sums, factors = self.proj_token(reps.words).chunk(2, dim=1)
-        words = torch.cat([sums @ by_word.T, factors], dim=1).split(reps.word_lengths)
+        words = list(torch.cat([sums @ by_word.T, factors], dim=1).split(reps.word_lengths))
         labels = list(reps.per_query(reps.labels if reps.labels_read else self.read_labels(reps.labels)))
         rescore = None
         if self.rescores:
             width = self.proj_label.in_features
             rescore = self._rescorer(reps, [of_query[:, -width:] for of_query in labels])
             labels = [of_query[:, :-width] for of_query in labels]
-        blocks = []
-        for group in _groups([len(w) * len(c) for w, c in zip(words, labels, strict=True)]):
-            blocks.append(self._score([words[row] for row in group], [labels[row] for row in group]))
-        return TokenLogits(_joined(blocks, reps), reps.word_lengths, reps.label_lengths, self.span_score, rescore)
+        scores = self._score(words, labels) if words else reps.words.new_zeros(0)
+        return TokenLogits(scores, reps.word_lengths, reps.label_lengths, self.span_score, rescore)
 
     def _rescorer(self, reps: Reps, labels: list[Tensor]) -> Callable[[int, Tensor], Tensor]:
         first_words = [0, *itertools.accumulate(reps.word_lengths)]
@@ -187,19 +189,27 @@ class TokenHead(nn.Module):
 
     def _score(self, words: list[Tensor], labels: list[Tensor]) -> Tensor:
         """Of each query words (W, 5 · D) and labels (C, 5 · D) -> the (W, C, 3) of all, flattened."""
-        if len(words) == 1 and len(words[0]) * len(labels[0]) > PAIRS:
-            block = max(1, PAIRS // len(words[0]))
-            parts = [self._score_pairs(words, [some]).view(len(words[0]), -1, 3) for some in labels[0].split(block)]
-            return torch.cat(parts, dim=1).reshape(-1)
-        return self._score_pairs(words, labels).reshape(-1)
+        most = PAIRS if self.proj_token.weight.device.type == "cpu" else PAIRS_OF_ACCELERATORS
+        queries = list(zip(words, labels, strict=True))
+        if all(len(c) <= most for c in labels):
+            parts = [(few, c) for w, c in queries for few in w.split(max(1, most // max(1, len(c))))]
+            return torch.cat([self._score_pairs(group) for group in _groups(parts, most)]).view(-1)
+        return torch.cat([self._score_many(w, c.split(most)).view(-1) for w, c in queries])
 
-    def _score_pairs(self, words: list[Tensor], labels: list[Tensor]) -> Tensor:
+    def _score_many(self, words: Tensor, labels: Sequence[Tensor]) -> Tensor:
+        """words (W, 5 · D) and parts of the labels -> (W, C, 3)."""
+        scores = [self._score([words], [some]).view(len(words), len(some), 3) for some in labels]
+        return torch.cat(scores, dim=1)
+
+    def _score_pairs(self, parts: list[Pairs]) -> Tensor:
+        """Every word beside every label of a part: (N, 3), part by part, word by word."""
         by_product = self.out_mlp.first.weight.chunk(3, dim=1)[2]
         width = by_product.shape[1]
-        pairs = list(zip(words, labels, strict=True))
-        products = torch.cat([_pairs(w[:, -width:], c[:, -width:], torch.mul) for w, c in pairs])
-        sums = torch.cat([_pairs(w[:, :-width], c[:, :-width], torch.add) for w, c in pairs])
-        scores: Tensor = self.out_mlp.second(self.out_mlp.activate(products @ by_product.T + sums))
+        products = _pairs([(w[:, -width:], c[:, -width:]) for w, c in parts], torch.mul)
+        sums = _pairs([(w[:, :-width], c[:, :-width]) for w, c in parts], torch.add)
+        learning = torch.is_grad_enabled()
+        sums = sums.addmm(products, by_product.T) if learning else sums.addmm_(products, by_product.T)
+        scores: Tensor = self.out_mlp.second(self.out_mlp.activate(sums))
         return scores
 
 
@@ -208,18 +218,20 @@ def _joined(blocks: list[Tensor], reps: Reps) -> Tensor:
     return blocks[0] if len(blocks) == 1 else torch.cat([reps.words.new_zeros(0), *blocks])
 
 
-def _pairs(words: Tensor, labels: Tensor, combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """words (W, D), labels (C, D) -> (W · C, D), word by word."""
-    return combine(words[:, None], labels[None]).reshape(-1, words.shape[1])
+def _pairs(parts: list[Pairs], combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Of each part words (W, D) and labels (C, D) -> (W · C, D), word by word; of all."""
+    return torch.cat([combine(words[:, None], labels).flatten(0, 1) for words, labels in parts])
 
 
-def _groups(sizes: list[int]) -> Iterator[range]:
-    """Neighbouring queries whose pairs are scored together: large products, and memory that stays small."""
-    first = n_pairs = 0
-    for row, size in enumerate(sizes):
-        if row > first and n_pairs + size > PAIRS:
-            yield range(first, row)
-            first, n_pairs = row, 0
+def _groups(parts: Iterable[Pairs], most: int) -> Iterator[list[Pairs]]:
+    """Neighbours, so many pairs together: large products, and memory that stays small."""
+    group: list[Pairs] = []
+    n_pairs = 0
+    for part in parts:
+        size = len(part[0]) * len(part[1])
+        if group and n_pairs + size > most:
+            yield group
+            group, n_pairs = [], 0
+        group.append(part)
         n_pairs += size
-    if sizes:
-        yield range(first, len(sizes))
+    yield group

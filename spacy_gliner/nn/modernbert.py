@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .packing import Group, activated, attend, grouped
+from .packing import Group, activated, added, attend, grouped
 
 Turns = tuple[Tensor, Tensor]
 
@@ -52,9 +52,9 @@ class PackedModernBert:
             read = self._attend(layer.attn.Wqkv(layer.attn_norm(hidden)), turns[local], groups, reach)
             if rows is not None and number == len(self.backbone.layers) - 1:
                 read, hidden = read[rows], hidden[rows]
-            hidden = layer.attn.Wo(read).add_(hidden)
+            hidden = added(layer.attn.Wo, read, hidden)
             inner, gate = layer.mlp.Wi(layer.mlp_norm(hidden)).chunk(2, dim=-1)
-            hidden = layer.mlp.Wo(activated(layer.mlp.act, inner.contiguous()).mul_(gate)).add_(hidden)
+            hidden = added(layer.mlp.Wo, activated(layer.mlp.act, inner.contiguous()).mul_(gate), hidden)
         normed: Tensor = self.backbone.final_norm(hidden)
         return normed
 

@@ -81,9 +81,18 @@ def _padded(firsts: list[int], lengths: list[int], n_pieces: int, device: torch.
     return Group(len(lengths), lengths[-1], rows, back, mask)
 
 
-def summed(output: Tensor, hidden: Tensor) -> Tensor:
-    """`output + hidden`; without a gradient, output itself is overwritten: new memory costs as much as the sum."""
-    return output + hidden if torch.is_grad_enabled() else output.add_(hidden)
+def added(linear: nn.Module, inputs: Tensor, hidden: Tensor, dropped: float = 0.0) -> Tensor:
+    """`linear(inputs) + hidden`, of the former so much dropped; without a gradient, hidden itself is overwritten.
+
+    New memory costs as much as a sum, and a product can be added where it is made.
+    """
+    if dropped or torch.is_grad_enabled():
+        return dropout(linear(inputs), dropped) + hidden
+    if not isinstance(linear, nn.Linear):
+        return hidden.add_(linear(inputs))
+    if linear.bias is not None:
+        hidden.add_(linear.bias)
+    return hidden.addmm_(inputs, linear.weight.T)
 
 
 def activated(activation: Callable[[Tensor], Tensor], hidden: Tensor) -> Tensor:
