@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .int8 import each
-from .packing import Group, activated, added, grouped
+from .packing import Group, added, fed_forward, grouped
 
 Positions = tuple[Tensor, Tensor]
 
@@ -63,8 +63,8 @@ class PackedDeberta:
                 read, hidden = read[rows], hidden[rows]
             output = layer.attention.output
             hidden = output.LayerNorm(added(output.dense, read, hidden))
-            inner = activated(layer.intermediate.intermediate_act_fn, layer.intermediate.dense(hidden))
-            hidden = layer.output.LayerNorm(added(layer.output.dense, inner, hidden))
+            inner, outer = layer.intermediate, layer.output
+            hidden = outer.LayerNorm(fed_forward(hidden, inner.dense, inner.intermediate_act_fn, outer.dense))
         return hidden
 
     def _attend(self, number: int, attention: Any, hidden: Tensor, groups: list[Group], places: Tensor) -> Tensor:
@@ -74,13 +74,14 @@ class PackedDeberta:
         queries, keys, values = each(projections, hidden)
         queries /= _scale(queries.shape[1] // n_heads)
         of_keys, of_queries = self._projected(number, attention, queries.dtype)
-        by_key, by_query = of_keys[:, :, places.flip(0)], of_queries[:, :, places]
+        by_key, by_query = of_keys.index_select(2, places.flip(0)), of_queries.index_select(2, places)
         reach = len(places) // 2
         read = queries.new_empty(len(hidden) + 1, hidden.shape[1])
         for group in groups:
             near = slice(reach - group.length + 1, reach + group.length)
-            parts = (group.heads(rows, n_heads) for rows in (queries, keys, values))
-            group.put(_attend(*parts, by_key[:, :, near], by_query[:, :, near], group), read)
+            of_group = [group.heads(rows, n_heads) for rows in (queries, keys, values)]
+            of_group += [by_key[:, :, near], by_query[:, :, near]]
+            group.put(_attend(of_group, group), read)
         return read[:-1]
 
     def _projected(self, number: int, attention: Any, dtype: torch.dtype) -> Positions:
@@ -120,24 +121,23 @@ def _scale(width: int) -> float:
     return torch.tensor(3.0 * width).sqrt().item()
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor, by_key: Tensor, by_query: Tensor, group: Group) -> Tensor:
-    """softmax(scores) · value of queries, keys, values (heads, B · S, width), and the result.
+def _attend(of_group: list[Tensor], group: Group) -> Tensor:
+    """softmax(scores) · values (heads, B · S, width) of queries, keys, values, keys and queries of positions.
 
     On a CPU, of so many heads at once that their scores stay in its cache.
     """
-    n_heads, n_rows, width = value.shape
-    on_cpu = value.device.type == "cpu"
-    n_parts = min(n_heads, -(-n_heads * n_rows * group.length // CACHED_SCORES)) if on_cpu else 1
+    values = of_group[2]
+    n_heads, n_rows, width = values.shape
+    n_parts = min(n_heads, -(-n_heads * n_rows * group.length // CACHED_SCORES))
+    some = -(-n_heads // n_parts) if values.device.type == "cpu" else n_heads
     read = []
-    for query, key, value, by_key, by_query in zip(
-        *(part.split(-(-n_heads // n_parts)) for part in (query, key, value, by_key, by_query)), strict=True
-    ):
+    for query, key, value, by_key, by_query in zip(*(part.split(some) for part in of_group), strict=True):
         scores = _scores(query, key, by_key, by_query, group.n_sequences)
         if group.mask is not None:
             scores.view(len(query), -1, group.length, group.length).add_(group.mask)
         of_one = (len(scores), group.length, width)
         read.append((scores.softmax(dim=-1) @ value.reshape(of_one)).view(-1, n_rows, width))
-    return read[0] if len(read) == 1 else torch.cat(read)
+    return torch.cat(read)
 
 
 def _scores(query: Tensor, key: Tensor, by_key: Tensor, by_query: Tensor, n_sequences: int) -> Tensor:

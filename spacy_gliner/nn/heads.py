@@ -73,12 +73,21 @@ class SpanHead(Markers):
         if not n_words:
             return labels.new_zeros(0, self.max_width, len(labels))
         # A view of the ends of all widths; those behind the last word mean nothing.
-        hidden = starts[:, None] + pad(ends, (0, 0, 0, self.max_width - 1)).unfold(0, self.max_width, 1).transpose(1, 2)
-        if isinstance(self.out_project, nn.Linear):
-            return hidden @ labels.T
-        if pays(hidden, len(labels), floor):
-            return screened_products(self.out_project, hidden, labels, floor)
-        return self.out_project.products(hidden, labels)
+        of_widths = pad(ends, (0, 0, 0, self.max_width - 1)).unfold(0, self.max_width, 1).transpose(1, 2)
+        whole = torch.is_grad_enabled() or starts.device.type != "cpu"
+        some = n_words if whole else max(1, PAIRS // self.max_width)
+        scorer = self._scorer(labels, n_words * self.max_width, floor)
+        parts = zip(starts.split(some), of_widths.split(some), strict=True)
+        return torch.cat([scorer(of_starts[:, None] + of_ends) for of_starts, of_ends in parts])
+
+    def _scorer(self, labels: Tensor, n_spans: int, floor: float) -> Callable[[Tensor], Tensor]:
+        """labels (C, D) -> what scores the sums of so many spans (…, H) beside them: (…, C)."""
+        project = self.out_project
+        if isinstance(project, nn.Linear):
+            return lambda hidden: hidden @ labels.T
+        if pays(labels, floor):
+            return lambda hidden: screened_products(project, hidden, labels, floor)
+        return project.onto(labels, n_spans)
 
 
 class RepresentedSpanHead(nn.Module):

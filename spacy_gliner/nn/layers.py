@@ -1,9 +1,11 @@
 """Small layers shared by encoders and heads: the two-layer perceptron, the BiLSTM over ragged words."""
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 
 class Perceptron(nn.Sequential):
@@ -29,13 +31,13 @@ class Perceptron(nn.Sequential):
         activated: Tensor = self[2](self[1](hidden))
         return activated
 
-    def products(self, hidden: Tensor, labels: Tensor) -> Tensor:
-        """What `first` gave (…, H) and labels (C, D) -> output · label (…, C). The cheaper order of products."""
-        hidden, width, n_rows = self.activate(hidden), labels.shape[1], hidden.shape[:-1].numel()
-        if hidden.shape[-1] * len(labels) * (n_rows + width) > n_rows * width * (hidden.shape[-1] + len(labels)):
-            outputs: Tensor = self.second(hidden) @ labels.T
-            return outputs
-        return hidden @ (labels @ self.second.weight).T + labels @ self.second.bias  # of few labels, fewer products
+    def onto(self, labels: Tensor, n_rows: int) -> Callable[[Tensor], Tensor]:
+        """What `first` gave (…, H) -> output · label (…, C), for labels (C, D); what is least work for so many rows."""
+        width, n_hidden = self.second.weight.shape
+        if n_hidden * len(labels) * (n_rows + width) > n_rows * width * (n_hidden + len(labels)):
+            return lambda hidden: self.second(self.activate(hidden)) @ labels.T
+        weight, bias = labels @ self.second.weight, labels @ self.second.bias  # of few labels, fewer products
+        return lambda hidden: linear(self.activate(hidden), weight, bias)
 
 
 class BiLSTM(nn.Module):

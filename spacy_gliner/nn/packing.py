@@ -13,6 +13,8 @@ from torch.nn.functional import dropout, gelu, scaled_dot_product_attention
 
 # Sequences of so many pieces fill a product by themselves.
 ALONE = 128
+# So many pieces are read together between two Linears, whose wide vectors are not to fill the memory.
+ROWS = 1024
 # How much longer the longest of a group may be than its shortest.
 SPREAD = 1.125
 # An accelerator minds padding less than many small products.
@@ -103,6 +105,17 @@ def activated(activation: Callable[[Tensor], Tensor], hidden: Tensor) -> Tensor:
         overwritten: Tensor = torch.ops.aten.gelu_(hidden)
         return overwritten
     return activation(hidden)
+
+
+def fed_forward(
+    hidden: Tensor, inner: nn.Module, activation: Callable[[Tensor], Tensor], outer: nn.Module, dropped: float = 0.0
+) -> Tensor:
+    """`outer(activation(inner(hidden))) + hidden`; without a gradient, hidden itself is overwritten, part by part."""
+    if dropped or torch.is_grad_enabled() or hidden.device.type != "cpu":
+        return added(outer, activated(activation, inner(hidden)), hidden, dropped)
+    for part in hidden.split(ROWS):
+        added(outer, activated(activation, inner(part)), part)
+    return hidden
 
 
 def attend(

@@ -13,7 +13,7 @@ from ..types import PairLogits
 from .layers import Perceptron
 from .triples import TRIPLES
 
-PAIRS = 4096
+PAIRS = 1024
 ATTENTION_HEADS = 8
 
 
@@ -49,10 +49,11 @@ class PairHead(nn.Module):
             return spans.new_zeros(0, 0, len(labels) + 1)
         if self.project_pair is not None:
             some = max(1, PAIRS // n_spans)
-            blocks = [self.project_pair.products(few[:, None] + tails, labels) for few in heads.split(some)]
+            score = self.project_pair.onto(labels, n_spans * n_spans)
+            blocks = [score(few[:, None] + tails) for few in heads.split(some)]
         else:
-            score = TRIPLES[self.triples]
-            blocks = [score(head, labels, tails[:, None])[None] for head in heads]
+            of_triples = TRIPLES[self.triples]
+            blocks = [of_triples(head, labels, tails[:, None])[None] for head in heads]
         linked = spans.new_zeros(n_spans, n_spans) if self.links is None else self.links(spans)
         return torch.cat([torch.cat(blocks), linked[:, :, None]], dim=2)
 

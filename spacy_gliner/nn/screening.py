@@ -16,14 +16,14 @@ ROUNDING = 2.0**-8
 ROOM = 1.1
 
 
-def pays(hidden: Tensor, n_labels: int, floor: float) -> bool:
+def pays(labels: Tensor, floor: float) -> bool:
     """Whether to screen: in prediction, with a floor and many labels, where the machine is made for it."""
-    possible = floor > -torch.inf and n_labels >= MANY_LABELS and not torch.is_grad_enabled()
-    return possible and hidden.device.type == "cpu" and hidden.dtype == torch.float32 and _has_matrix_units()
+    possible = floor > -torch.inf and len(labels) >= MANY_LABELS and not torch.is_grad_enabled()
+    return possible and labels.device.type == "cpu" and labels.dtype == torch.float32 and _has_matrix_units()
 
 
 def screened_products(perceptron: Perceptron, hidden: Tensor, labels: Tensor, floor: float) -> Tensor:
-    """As `Perceptron.products`, where scores above the floor are wanted; others are only not above it.
+    """As what `Perceptron.onto` gives, where scores above the floor are wanted; others are only not above it.
 
     hidden (…, H), labels (C, D) -> (…, C).
     """
