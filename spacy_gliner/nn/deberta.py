@@ -74,7 +74,10 @@ class PackedDeberta:
         queries, keys, values = each(projections, hidden)
         queries /= _scale(queries.shape[1] // n_heads)
         of_keys, of_queries = self._projected(number, attention, queries.dtype)
-        by_key, by_query = of_keys.index_select(2, places.flip(0)), of_queries.index_select(2, places)
+        by_key, by_query = (
+            of_all.index_select(0, near).view(len(near), n_heads, -1).permute(1, 2, 0)
+            for of_all, near in ((of_keys, places.flip(0)), (of_queries, places))
+        )
         reach = len(places) // 2
         read = queries.new_empty(len(hidden) + 1, hidden.shape[1])
         for group in groups:
@@ -85,7 +88,7 @@ class PackedDeberta:
         return read[:-1]
 
     def _projected(self, number: int, attention: Any, dtype: torch.dtype) -> Positions:
-        """Keys and queries (heads, width, 2 · span) of positions, the latter scaled; kept for these weights."""
+        """Keys and queries (2 · span, D) of positions, the latter scaled; kept for these weights."""
         encoder = self.backbone.encoder
         if attention.share_att_key:
             of_keys, of_queries = attention.key_proj, attention.query_proj
@@ -98,10 +101,9 @@ class PackedDeberta:
         kept = self._positions.get(number)
         if kept is None or kept[0] != version:
             embedded = encoder.get_rel_embedding()[: 2 * attention.pos_ebd_size]
-            shape = (len(embedded), attention.num_attention_heads, -1)
-            keys, queries = (of(embedded).view(shape).permute(1, 2, 0) for of in (of_keys, of_queries))
-            queries = queries / _scale(queries.shape[1])
-            self._positions[number] = kept = version, (keys.contiguous(), queries.contiguous())
+            keys = of_keys(embedded)
+            queries = of_queries(embedded) / _scale(embedded.shape[1] // attention.num_attention_heads)
+            self._positions[number] = kept = version, (keys, queries)
         return kept[1]
 
 
@@ -150,13 +152,13 @@ def _scores(query: Tensor, key: Tensor, by_key: Tensor, by_query: Tensor, n_sequ
     of_one = (n_heads * n_sequences, length, width)
     n_blocks = -(-length // BLOCK) if n_sequences == 1 and length > 1.5 * BLOCK else 1
     firsts = range(0, length, -(-length // n_blocks))
-    parts, blocks = [], [(first, min(first + firsts.step, length)) for first in firsts]
+    blocks = [(first, min(first + firsts.step, length)) for first in firsts]
     by_sequence, of_keys = query.reshape(of_one), key.reshape(of_one).transpose(1, 2)
+    scores = query.new_empty(len(by_sequence), length, length)
     for first, last in blocks:
         rows, near = _block(first, last, length, n_sequences)
         by_distance = _by_distance(query[:, rows] @ by_key[:, :, near], last - first)
-        parts.append(torch.baddbmm(by_distance, by_sequence[:, first:last], of_keys))
-    scores = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+        torch.baddbmm(by_distance, by_sequence[:, first:last], of_keys, out=scores[:, first:last])
     for first, last in blocks:
         rows, near = _block(first, last, length, n_sequences)
         by_distance = _by_distance(key[:, rows] @ by_query[:, :, near], last - first)
