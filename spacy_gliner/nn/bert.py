@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout
 
 from .int8 import each
-from .packing import Group, added, attend, fed_forward, grouped
+from .packing import Group, added, attend, fed_forward, grouped, wide
 
 # Their positions start behind the padding index; those of the others at 0.
 BEHIND_PADDING = ("roberta", "xlm-roberta", "camembert")
@@ -155,8 +155,7 @@ class PackedBert:
                 read, hidden = read[rows], hidden[rows]
             output = layer.attention.output
             hidden = output.LayerNorm(added(output.dense, read, hidden, p))
-            inner, outer = layer.intermediate, layer.output
-            hidden = outer.LayerNorm(fed_forward(hidden, inner.dense, inner.intermediate_act_fn, outer.dense, p))
+            hidden = layer.output.LayerNorm(fed_forward(hidden, wide(layer.intermediate), layer.output.dense, p))
         return hidden
 
     def _attend(self, attention: Any, hidden: Tensor, groups: list[Group]) -> Tensor:

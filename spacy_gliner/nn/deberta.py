@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .int8 import each
-from .packing import Group, added, fed_forward, grouped
+from .packing import Group, added, fed_forward, grouped, wide
 
 Positions = tuple[Tensor, Tensor]
 
@@ -63,8 +63,7 @@ class PackedDeberta:
                 read, hidden = read[rows], hidden[rows]
             output = layer.attention.output
             hidden = output.LayerNorm(added(output.dense, read, hidden))
-            inner, outer = layer.intermediate, layer.output
-            hidden = outer.LayerNorm(fed_forward(hidden, inner.dense, inner.intermediate_act_fn, outer.dense))
+            hidden = layer.output.LayerNorm(fed_forward(hidden, wide(layer.intermediate), layer.output.dense))
         return hidden
 
     def _attend(self, number: int, attention: Any, hidden: Tensor, groups: list[Group], places: Tensor) -> Tensor:

@@ -4,12 +4,13 @@ The weights are those of the Hugging Face model, and so are the results. Layers 
 memory with the length, not with its square.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .packing import Group, activated, added, attend, grouped
+from .packing import Group, activated, added, attend, fed_forward, grouped
 
 Turns = tuple[Tensor, Tensor]
 
@@ -53,8 +54,7 @@ class PackedModernBert:
             if rows is not None and number == len(self.backbone.layers) - 1:
                 read, hidden = read[rows], hidden[rows]
             hidden = added(layer.attn.Wo, read, hidden)
-            inner, gate = layer.mlp.Wi(layer.mlp_norm(hidden)).chunk(2, dim=-1)
-            hidden = added(layer.mlp.Wo, activated(layer.mlp.act, inner.contiguous()).mul_(gate), hidden)
+            hidden = fed_forward(hidden, _gated(layer), layer.mlp.Wo)
         normed: Tensor = self.backbone.final_norm(hidden)
         return normed
 
@@ -74,6 +74,14 @@ class PackedModernBert:
         even = torch.arange(0, self.width_of_head, 2, device=places.device)
         angles = places[:, None, None] * theta ** (-even / self.width_of_head)
         return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
+
+
+def _gated(layer: Any) -> Callable[[Tensor], Tensor]:
+    def gated(hidden: Tensor) -> Tensor:
+        inner, gate = layer.mlp.Wi(layer.mlp_norm(hidden)).chunk(2, dim=-1)
+        return activated(layer.mlp.act, inner.contiguous()).mul_(gate)
+
+    return gated
 
 
 def _turned(hidden: Tensor, turns: Turns) -> Tensor:

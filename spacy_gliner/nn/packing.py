@@ -6,6 +6,7 @@ one; long ones stand alone, as views. Which backbone it is, and where its scores
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -107,14 +108,17 @@ def activated(activation: Callable[[Tensor], Tensor], hidden: Tensor) -> Tensor:
     return activation(hidden)
 
 
-def fed_forward(
-    hidden: Tensor, inner: nn.Module, activation: Callable[[Tensor], Tensor], outer: nn.Module, dropped: float = 0.0
-) -> Tensor:
-    """`outer(activation(inner(hidden))) + hidden`; without a gradient, hidden itself is overwritten, part by part."""
+def wide(intermediate: Any) -> Callable[[Tensor], Tensor]:
+    """The first half of the feed-forward layer of BERT and DeBERTa."""
+    return lambda hidden: activated(intermediate.intermediate_act_fn, intermediate.dense(hidden))
+
+
+def fed_forward(hidden: Tensor, inner: Callable[[Tensor], Tensor], outer: nn.Module, dropped: float = 0.0) -> Tensor:
+    """`outer(inner(hidden)) + hidden`, row by row; without a gradient, hidden itself is overwritten, part by part."""
     if dropped or torch.is_grad_enabled() or hidden.device.type != "cpu":
-        return added(outer, activated(activation, inner(hidden)), hidden, dropped)
+        return added(outer, inner(hidden), hidden, dropped)
     for part in hidden.split(ROWS):
-        added(outer, activated(activation, inner(part)), part)
+        added(outer, inner(part), part)
     return hidden
 
 

@@ -56,8 +56,12 @@ def test_a_token_head_scores_by_its_formula(reps):
 
 
 @pytest.mark.parametrize("pairs", [1, 7, 10, 1000])
-def test_how_many_pairs_are_scored_together_makes_no_difference(reps, monkeypatch, pairs):
-    head = TokenHead(width=WIDTH, dropout=0.4).eval()
+@pytest.mark.parametrize("kind", ["markerV0", "marker", "token"])
+def test_how_many_pairs_are_scored_together_makes_no_difference(reps, monkeypatch, pairs, kind):
+    head = TokenHead(width=WIDTH, dropout=0.4)
+    if kind != "token":
+        head = SpanHead(width=WIDTH, max_width=MAX_WIDTH, dropout=0.4, markers=kind)
+    head.eval()
     with torch.no_grad():
         expected = head(reps).scores
         monkeypatch.setattr(heads, "PAIRS", pairs)

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModel, BertConfig, ElectraConfig, RobertaConfig, XLMRobertaConfig
 
+from spacy_gliner.nn import deberta, packing
 from spacy_gliner.nn.bert import Bert
-from spacy_gliner.nn.packing import grouped
+from spacy_gliner.nn.int8 import Int8Linear
+from spacy_gliner.nn.packing import added, fed_forward, grouped
 from spacy_gliner.nn.transformer import Transformer, unpack
 
 from ..tiny import tiny_bert, tiny_deberta, tiny_modernbert
@@ -186,3 +188,44 @@ def test_groups_hold_every_piece_once_and_give_it_back(lengths, n_heads):
         n_padded = 0 if group.mask is None else int(group.mask.isinf().sum())
         assert n_padded <= 0.125 * group.n_sequences * group.length
     assert torch.equal(back[:-1], hidden)
+
+
+def test_how_much_is_read_at_once_makes_no_difference(transformer, monkeypatch):
+    ids = some_ids(LENGTHS)
+    with torch.inference_mode():
+        expected = transformer(ids, LENGTHS)
+        monkeypatch.setattr(packing, "ROWS", 7)
+        monkeypatch.setattr(deberta, "CACHED_SCORES", 2000)
+        monkeypatch.setattr(deberta, "BLOCK", 25)
+        torch.testing.assert_close(transformer(ids, LENGTHS), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("kind", [torch.nn.Linear, Int8Linear])
+def test_a_product_is_added(kind, bias):
+    torch.manual_seed(0)
+    linear = torch.nn.Linear(6, 4, bias=bias)
+    linear = linear if kind is torch.nn.Linear else Int8Linear(linear)
+    inputs, hidden = torch.randn(5, 6), torch.randn(5, 4)
+    with torch.no_grad():
+        expected = linear(inputs) + hidden
+        torch.testing.assert_close(added(linear, inputs, hidden.clone()), expected)
+
+
+def test_what_has_a_gradient_is_not_overwritten():
+    inner, outer = torch.nn.Linear(4, 6), torch.nn.Linear(6, 4)
+    hidden = torch.randn(5, 4, requires_grad=True)
+    before = hidden.detach().clone()
+    fed_forward(hidden, inner, outer).sum().backward()
+    assert torch.equal(hidden.detach(), before)
+    assert inner.weight.grad is not None and outer.weight.grad is not None
+
+
+def test_what_is_dropped_is_dropped_without_a_gradient_too():
+    inner, outer = torch.nn.Identity(), torch.nn.Linear(4, 4)
+    hidden = torch.ones(5, 4)
+    with torch.no_grad():
+        outer.weight.copy_(torch.eye(4))
+        outer.bias.zero_()
+        read = fed_forward(hidden.clone(), inner, outer, 0.5)
+    assert set(read.unique().tolist()) == {1.0, 3.0}
