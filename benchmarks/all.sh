@@ -19,3 +19,4 @@ for network in $networks; do
 done
 $python benchmarks/startup.py --peers "$fresh_peers" --output "$out/startup.jsonl"
 $python benchmarks/scaling.py --stream 20000 --output "$out/scaling.jsonl"
+$python benchmarks/thresholds.py --output "$out/thresholds.jsonl"

@@ -188,6 +188,18 @@ def length_table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def threshold_table(rows: Sequence[Row]) -> str:
+    """A line for every threshold; the first is what the others are compared with, round by round."""
+    lines = ["| network | texts | labels | threshold | entities | words/s | time, beside the first |"]
+    lines.append("| --- | --- | ---: | ---: | ---: | ---: | --- |")
+    for of_work in grouped(rows, "network", "work", "labels"):
+        for row in of_work:
+            speed = row["words"] / median(row["seconds"])
+            cells = [row["network"], row["work"], row["labels"], row["threshold"], row["found"], f"{speed:.0f}"]
+            lines.append(f"| {' | '.join(map(str, cells))} | {spread(ratios(row, of_work[0], 'seconds'))} |")
+    return "\n".join(lines)
+
+
 def stream_table(rows: Sequence[Row]) -> str:
     """Memory as a stream goes on: before it, the medians of its four quarters, and the largest of all."""
     lines = ["| network | system | texts | after one text | 1st quarter | 2nd | 3rd | 4th | largest |"]
@@ -206,6 +218,7 @@ TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
     "startup": startup_table,
     "length": length_table,
     "stream": stream_table,
+    "threshold": threshold_table,
 }
 
 

@@ -38,6 +38,16 @@ def test_speed_is_measured_written_down_and_put_into_the_tables(tiny_span_checkp
     assert written.startswith("before\n") and written.endswith("\nafter") and written.count("| short") == 3
 
 
+def test_thresholds_take_turns(tiny_checkpoint, tmp_path, capsys):
+    import thresholds
+
+    results = tmp_path / "thresholds.jsonl"
+    thresholds.main(tiny_checkpoint, "0.99,0.01", 3, "short", 1, 40, results)
+    rows = [json.loads(line) for line in results.read_text(encoding="utf8").splitlines()]
+    assert [row["threshold"] for row in rows] == [0.99, 0.01] and rows[0]["found"] <= rows[1]["found"] > 0
+    assert capsys.readouterr().out.count("| short |") == 2
+
+
 def test_the_reference_library_finds_the_same(tiny_span_checkpoint, tmp_path):
     import systems
     import works
