@@ -216,8 +216,8 @@ class TokenHead(nn.Module):
         width = by_product.shape[1]
         products = _pairs([(w[:, -width:], c[:, -width:]) for w, c in parts], torch.mul)
         sums = _pairs([(w[:, :-width], c[:, :-width]) for w, c in parts], torch.add)
-        learning = torch.is_grad_enabled()
-        sums = sums.addmm(products, by_product.T) if learning else sums.addmm_(products, by_product.T)
+        in_place = not torch.is_grad_enabled() and sums.dtype == by_product.dtype
+        sums = (sums.addmm_ if in_place else sums.addmm)(products, by_product.T)
         scores: Tensor = self.out_mlp.second(self.out_mlp.activate(sums))
         return scores
 

@@ -91,8 +91,8 @@ def added(linear: nn.Module, inputs: Tensor, hidden: Tensor, dropped: float = 0.
     """
     if dropped or torch.is_grad_enabled():
         return dropout(linear(inputs), dropped) + hidden
-    if not isinstance(linear, nn.Linear):
-        return hidden.add_(linear(inputs))
+    if not isinstance(linear, nn.Linear) or not inputs.dtype == hidden.dtype == linear.weight.dtype:
+        return hidden.add_(linear(inputs))  # in 8 bits, or cast as it is needed (autocast)
     if linear.bias is not None:
         hidden.add_(linear.bias)
     return hidden.addmm_(inputs, linear.weight.T)

@@ -21,6 +21,12 @@ def reps():
     return Reps(words, WORD_LENGTHS, labels, LABEL_LENGTHS)
 
 
+def make_head(kind):
+    if kind == "token":
+        return TokenHead(width=WIDTH, dropout=0.4).eval()
+    return SpanHead(width=WIDTH, max_width=MAX_WIDTH, dropout=0.4, markers=kind).eval()
+
+
 def per_query(reps):
     return zip(reps.words.split(reps.word_lengths), reps.labels.split(reps.label_lengths), strict=True)
 
@@ -58,14 +64,21 @@ def test_a_token_head_scores_by_its_formula(reps):
 @pytest.mark.parametrize("pairs", [1, 7, 10, 1000])
 @pytest.mark.parametrize("kind", ["markerV0", "marker", "token"])
 def test_how_many_pairs_are_scored_together_makes_no_difference(reps, monkeypatch, pairs, kind):
-    head = TokenHead(width=WIDTH, dropout=0.4)
-    if kind != "token":
-        head = SpanHead(width=WIDTH, max_width=MAX_WIDTH, dropout=0.4, markers=kind)
-    head.eval()
+    head = make_head(kind)
     with torch.no_grad():
         expected = head(reps).scores
         monkeypatch.setattr(heads, "PAIRS", pairs)
         torch.testing.assert_close(head(reps).scores, expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["markerV0", "marker", "token"])
+def test_precision_may_be_left_to_torch(reps, kind):
+    head = make_head(kind)
+    with torch.inference_mode():
+        expected = head(reps).scores
+        with torch.autocast("cpu", torch.bfloat16):
+            scores = head(reps).scores.float()
+    assert (scores - expected).abs().mean() < 0.05 * expected.abs().mean()
 
 
 @pytest.mark.parametrize(

@@ -229,3 +229,12 @@ def test_what_is_dropped_is_dropped_without_a_gradient_too():
         outer.bias.zero_()
         read = fed_forward(hidden.clone(), inner, outer, 0.5)
     assert set(read.unique().tolist()) == {1.0, 3.0}
+
+
+def test_precision_may_be_left_to_torch(transformer):
+    ids = some_ids(LENGTHS)
+    with torch.inference_mode():
+        expected = transformer(ids, LENGTHS)
+        with torch.autocast("cpu", torch.bfloat16):
+            read = transformer(ids, LENGTHS).float()
+    assert (read - expected).abs().mean() < 0.05 * expected.abs().mean()
