@@ -2,8 +2,8 @@
 
     python benchmarks/thresholds.py --thresholds 0.99,0.5,0.1,0.01,0.001 --labels 25
 
-Thresholds take turns in every round, in one process; with the highest hardly anything is found, so that what the others
-take beyond it is decoding. Of a network with random weights this would say nothing: the embedded one is measured.
+Thresholds take turns in every round, in one process; with the highest least is found, and what the others take beyond
+it is decoding. Of a network with random weights this would say nothing: the embedded one is measured.
 """
 
 import json

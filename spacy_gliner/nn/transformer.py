@@ -1,8 +1,7 @@
 """The pretrained backbone over packed pieces: any Hugging Face encoder, through one adapter.
 
 Where there is a packed forward pass (`deberta`, `bert`, `modernbert`), prediction takes it, and that of BERTs training
-too. Otherwise sequences are
-padded, only here, and unpadded before they are returned. Knows no words and no labels.
+too. Otherwise sequences are padded, only here, and unpadded before they are returned. Knows no words and no labels.
 """
 
 from collections.abc import Iterator, Sequence
