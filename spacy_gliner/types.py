@@ -12,6 +12,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from .transfer import sent
+
 SpanScore = Literal["minimum", "mean"]
 Pooling = Literal["first", "last", "mean", "max"]
 
@@ -144,23 +146,26 @@ class Batch:
     floors: list[float] | None = None
 
     def to(self, device: torch.device, dtype: torch.dtype = torch.float32) -> "Batch":
-        """The same batch with its tensors on `device`, and vectors as `dtype`."""
+        """The same batch with its tensors on `device`, and vectors as `dtype`.
+
+        Rows among labels that are read apart stay where they are: they are compared before they are used.
+        """
         apart = self.labels_apart
         if isinstance(apart, Pieces):
-            apart = replace(apart, ids=apart.ids.to(device))
+            apart = replace(apart, ids=sent(apart.ids, device))
         elif apart is not None:
-            apart = apart.to(device, dtype)
-        vectors = None if self.vectors is None else self.vectors.to(device, dtype)
+            apart = sent(apart, device).to(dtype)
+        vectors = None if self.vectors is None else sent(self.vectors, device).to(dtype)
         if self.piece_ids.device == device:
             return replace(self, labels_apart=apart, vectors=vectors)
         return replace(
             self,
-            piece_ids=self.piece_ids.to(device),
-            word_starts=self.word_starts.to(device),
-            word_sizes=self.word_sizes.to(device),
-            label_marks=self.label_marks.to(device),
+            piece_ids=sent(self.piece_ids, device),
+            word_starts=sent(self.word_starts, device),
+            word_sizes=sent(self.word_sizes, device),
+            label_marks=self.label_marks if self.prompts_apart is not None else sent(self.label_marks, device),
             labels_apart=apart,
-            spans=None if self.spans is None else replace(self.spans, rows=self.spans.rows.to(device)),
+            spans=None if self.spans is None else replace(self.spans, rows=sent(self.spans.rows, device)),
             vectors=vectors,
         )
 
@@ -188,9 +193,9 @@ class Reps:
         if self.label_rows is None:
             yield from labels.split(self.label_lengths)
             return
-        everything = torch.arange(len(labels), device=labels.device)
+        everything = torch.arange(len(labels), device=self.label_rows.device)
         for rows in self.label_rows.split(self.label_lengths):
-            yield labels if torch.equal(rows, everything) else labels[rows]
+            yield labels if torch.equal(rows, everything) else labels[sent(rows, labels.device)]
 
 
 @dataclass(frozen=True)

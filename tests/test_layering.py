@@ -12,7 +12,7 @@ import spacy_gliner
 PACKAGE = Path(spacy_gliner.__file__).parent
 MODULES = sorted(path.relative_to(PACKAGE).with_suffix("").as_posix() for path in PACKAGE.rglob("*.py"))
 
-CORE = {"types", "batching", "decoding", "targets", "losses"}
+CORE = {"types", "transfer", "batching", "decoding", "targets", "losses"}
 LAYERS = {
     "core": (CORE, {"torch", "tokenizers", "numpy"}),
     "nn": (CORE | {"nn"}, {"torch", "transformers"}),

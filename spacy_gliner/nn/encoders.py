@@ -6,6 +6,7 @@ Knows no scores; the heads turn vectors into logits.
 import torch
 from torch import Tensor, nn
 
+from ..transfer import sent
 from ..types import Batch, Pieces, Pooling, Reps
 from .fusion import Fusion
 from .layers import BiLSTM
@@ -76,8 +77,9 @@ class LabelEncoder(nn.Module):
     def forward(self, labels: Pieces) -> Tensor:
         """The pieces of C labels -> (C, D)."""
         pieces = self.transformer(labels.ids, labels.lengths)
-        sizes = torch.tensor(labels.lengths, dtype=torch.long, device=pieces.device)
-        rows = torch.repeat_interleave(torch.arange(len(sizes), device=pieces.device), sizes)
+        sizes = torch.tensor(labels.lengths, dtype=torch.long)
+        rows = sent(torch.repeat_interleave(torch.arange(len(sizes)), sizes), pieces.device)
+        sizes = sent(sizes, pieces.device)
         sums = pieces.new_zeros(len(sizes), pieces.shape[1]).index_add(0, rows, pieces)
         mean: Tensor = self.projection(sums / sizes.clamp(min=1)[:, None])
         return mean
@@ -152,7 +154,8 @@ class BiEncoder(nn.Module):
             read = not isinstance(apart, Pieces)
             rows = batch.label_marks
             return Reps(words, word_lengths, labels, batch.label_lengths, rows, labels_read=read, floors=batch.floors)
-        words, labels = self.fusion(words, word_lengths, labels[batch.label_marks], batch.label_lengths)
+        labels = labels[sent(batch.label_marks, labels.device)]
+        words, labels = self.fusion(words, word_lengths, labels, batch.label_lengths)
         return Reps(words, word_lengths, labels, batch.label_lengths)
 
     def _words(self, batch: Batch) -> Tensor:

@@ -52,5 +52,7 @@ class BiLSTM(nn.Module):
         texts = [text for text in words.split(lengths) if len(text)]
         if not texts:
             return words
-        read, _ = self.lstm(nn.utils.rnn.pack_sequence(texts, enforce_sorted=False))
-        return torch.cat(nn.utils.rnn.unpack_sequence(read))
+        order = sorted(range(len(texts)), key=lambda row: -len(texts[row]))
+        packed, _ = self.lstm(nn.utils.rnn.pack_sequence([texts[row] for row in order]))
+        read = dict(zip(order, nn.utils.rnn.unpack_sequence(packed), strict=True))
+        return torch.cat([read[row] for row in range(len(texts))])

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, gelu, scaled_dot_product_attention
 
+from ..transfer import sent
+
 # Sequences of so many pieces fill a product by themselves.
 ALONE = 128
 # So many pieces are read together between two Linears, whose wide vectors are not to fill the memory.
@@ -78,10 +80,12 @@ def _padded(firsts: list[int], lengths: list[int], n_pieces: int, device: torch.
     places = torch.arange(lengths[-1])
     rows = torch.tensor(firsts)[:, None] + places
     outside = places >= sizes
-    mask = torch.zeros(outside.shape).masked_fill_(outside, -torch.inf)[:, None].to(device) if outside.any() else None
-    back = rows.masked_fill(outside, n_pieces).reshape(-1).to(device)
-    rows = torch.where(outside, rows[:, :1], rows).reshape(-1).to(device)
-    return Group(len(lengths), lengths[-1], rows, back, mask)
+    mask = torch.zeros(outside.shape).masked_fill_(outside, -torch.inf)[:, None] if outside.any() else None
+    back = rows.masked_fill(outside, n_pieces).reshape(-1)
+    rows = torch.where(outside, rows[:, :1], rows).reshape(-1)
+    if mask is not None:
+        mask = sent(mask, device)
+    return Group(len(lengths), lengths[-1], sent(rows, device), sent(back, device), mask)
 
 
 def added(linear: nn.Module, inputs: Tensor, hidden: Tensor, dropped: float = 0.0) -> Tensor:
