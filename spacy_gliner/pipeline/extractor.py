@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -15,7 +16,6 @@ from spacy.util import ensure_path, minibatch
 from spacy.vocab import Vocab
 from thinc.api import Optimizer
 
-from ..decoding import candidates
 from ..losses import Loss, loss_and_gradient
 from ..ml.architectures import GlinerModel, set_device, shim_of
 from ..ml.checkpoints import write_checkpoint
@@ -24,14 +24,14 @@ from ..ml.listening import asked as with_vectors
 from ..ml.listening import begin_hearing, hear
 from ..targets import make_targets
 from ..types import Lesson, ScoredSpan
+from .ahead import Findings, begin_passes, begun, look_ahead, n_ahead
 from .extensions import score_parts
 from .label_vectors import LabelVectors
 from .labels import Labels, parse_device, parse_threshold, parse_thresholds
 from .lessons import SampleLabels, Teacher
-from .parts import Groups, Part, parts, passes
+from .parts import Groups, Part, parts
 from .tasks import Task, observed, own_labels
-from .thresholds import of_labels, with_floor
-from .windows import Finding, Windows, in_tokens, merge, word_ranges, word_tokens
+from .windows import Windows, in_tokens, merge, word_ranges, word_tokens
 
 # In so many examples labels are looked for, where none are configured.
 OBSERVED = 5000
@@ -131,29 +131,27 @@ class Extractor(TrainablePipe):
         Raises ValueError for a Doc of which nothing is asked, neither by itself nor by the component, and for a label
         that would fill a pass.
         """
-        docs = list(docs)
+        return self._begin(list(docs))()
+
+    def _begin(self, docs: Sequence[Doc]) -> Callable[[], list[list[ScoredSpan]]]:
+        """Ask an accelerator for the first pass; the callback does the rest and returns what `predict` does."""
         words = [word_tokens(doc) for doc in docs]
         groups = Groups(shim_of(self.model))
         asked = [part for row, doc in enumerate(docs) for part in self._parts(row, doc, words[row], groups)]
-        vectors = hear(self.model, docs) if asked else None
-        limits = [self._thresholds(doc) for doc in docs]
-        found: list[dict[tuple[str, ...], list[Finding]]] = [{} for _ in docs]
-        for rows in passes(asked, self.max_pieces):
-            own = [of_labels(asked[row].query, limits[asked[row].doc], self.task.name_of) for row in rows]
-            queries = [
-                with_floor(asked[row].query, self.cfg["threshold"], of) for row, of in zip(rows, own, strict=True)
-            ]
-            logits = self.model.predict(with_vectors(queries, vectors))
-            spans = candidates(logits, queries, threshold=self.cfg["threshold"], label_thresholds=own)
-            for row, spans_of_row in zip(rows, spans, strict=True):
-                part = asked[row]
-                of_instruction = found[part.doc].setdefault(part.query.instruction, [])
-                of_instruction.append(Finding(part.place, part.query.labels, spans_of_row))
-        return [self._decide(of_doc.values(), in_doc) for of_doc, in_doc in zip(found, words, strict=True)]
+        findings = begin_passes(
+            self.model,
+            asked,
+            hear(self.model, docs) if asked else None,
+            threshold=self.cfg["threshold"],
+            limits=[self._thresholds(doc) for doc in docs],
+            name_of=self.task.name_of,
+            max_pieces=self.max_pieces,
+        )
+        return lambda: list(map(self._decide, findings(len(docs)), words))
 
-    def _decide(self, found: Iterable[list[Finding]], words: Sequence[int]) -> list[ScoredSpan]:
+    def _decide(self, found: Findings, words: Sequence[int]) -> list[ScoredSpan]:
         """The best of what was found in one Doc, in tokens. Windows are merged for each instruction by itself."""
-        in_order = sorted((span for of_one in found for span in merge(of_one)), key=lambda span: span[:2])
+        in_order = sorted((span for of_one in found.values() for span in merge(of_one)), key=lambda span: span[:2])
         return [in_tokens(span, words) for span in self.task.select(in_order)]
 
     def _thresholds(self, doc: Doc) -> dict[str, float]:
@@ -167,24 +165,27 @@ class Extractor(TrainablePipe):
             self.task.annotate(doc, spans, self._labels_for(doc))
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
-        """Annotate a stream of Docs.
+        """Annotate a stream of Docs. An accelerator is asked about a batch before the one before it is yielded.
 
-        When a batch fails, its Docs are tried one by one, so that the error handler gets only those that fail.
+        When a batch fails, each half of it is tried, and so on, so that the error handler gets only Docs that fail.
         """
-        handle_error = self.get_error_handler()
-        for docs in minibatch(stream, size=batch_size):
-            docs = list(docs)
-            try:
-                self.set_annotations(docs, self.predict(docs))
-                yield from docs
-            except Exception as error:
-                if len(docs) == 1:
-                    handle_error(self.name, self, docs, error)
-                    continue
-                for doc in docs:
-                    annotated = self(doc)
-                    if annotated is not None:
-                        yield annotated
+        n = n_ahead(shim_of(self.model).device)
+        batches = map(list, minibatch(stream, size=batch_size))
+        for docs, predicted in look_ahead(begun(batches, self._begin, self.predict, n), n):
+            yield from self._annotated(docs, predicted)
+
+    def _annotated(self, docs: list[Doc], predicted: Callable[[], list[list[ScoredSpan]]]) -> Iterator[Doc]:
+        try:
+            self.set_annotations(docs, predicted())
+        except Exception as error:
+            if len(docs) == 1:
+                self.get_error_handler()(self.name, self, docs, error)
+                return
+        else:
+            yield from docs
+            return
+        for half in docs[: len(docs) // 2], docs[len(docs) // 2 :]:
+            yield from self._annotated(half, partial(self.predict, half))
 
     def update(
         self,

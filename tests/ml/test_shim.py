@@ -395,3 +395,18 @@ def test_a_model_runs_on_an_accelerator():
     learn(model, AdamW(0.01, 0.01))
     again = build_gliner(Untouchable()).from_bytes(model.to_bytes())
     assert_equal([block.cpu() for block in scores(again)], [block.cpu() for block in scores(model)], atol=1e-3)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no accelerator")
+@pytest.mark.parametrize("backbone", [tiny_bert, tiny_deberta])
+def test_asking_an_accelerator_waits_for_nothing(backbone):
+    model = build_gliner(Source(backbone=backbone()))
+    shim_of(model).to_device("gpu", 0)
+    model.predict(QUERIES)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        logits = model.predict(QUERIES)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert logits.scores.is_cuda
