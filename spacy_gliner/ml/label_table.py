@@ -47,10 +47,23 @@ class LabelTable:
         """
         with self._lock:
             self.encode(prompts, network, tokenizer)
-            read, rows = self._read_rows(network), [self.prompts[prompt] for prompt in prompts]
+            read, rows = self._read_rows(network), self._rows(prompts)
         if rows == list(range(rows[0], rows[0] + len(rows))):
             return read[rows[0] : rows[0] + len(rows)]
         return read[torch.tensor(rows, device=read.device)]
+
+    def look_up_vectors(self, prompts: Sequence[str], network: Network, tokenizer: PieceTokenizer) -> Tensor:
+        """The vectors (N, D) of these labels, for a head in training. Those that are not there yet are encoded.
+
+        Raises ValueError for a label that is longer than the network reads.
+        """
+        with self._lock:
+            self.encode(prompts, network, tokenizer)
+            assert self.vectors is not None
+            return self.vectors[self._rows(prompts)]
+
+    def _rows(self, prompts: Sequence[str]) -> list[int]:
+        return [self.prompts[prompt] for prompt in prompts]
 
     def encode(
         self, prompts: Iterable[str], network: Network, tokenizer: PieceTokenizer, *, keep: bool = False

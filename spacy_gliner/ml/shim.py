@@ -19,7 +19,6 @@ from thinc.api import Optimizer, Shim, get_torch_default_device
 from torch import Tensor
 
 from ..batching import PieceTokenizer, collate, collate_vectors
-from ..nn.encoders import BiEncoder
 from ..nn.network import Network, NetworkConfig
 from ..types import Batch, Logits, Query
 from . import forking
@@ -105,7 +104,7 @@ class GlinerShim(Shim):
             return _label_tables.setdefault(self.network, LabelTable())
 
     def collate(self, queries: Sequence[Query], is_train: bool, vectors: Sequence[Tensor] | None = None) -> Batch:
-        """The queries as a Batch; labels that are read apart as pieces for training, otherwise as vectors.
+        """The queries as a Batch; labels that are read apart as vectors or, if they are to be trained, as pieces.
 
         vectors: Of the tokens of the texts that the queries are about, where another component gives them.
         """
@@ -116,9 +115,10 @@ class GlinerShim(Shim):
         labels = batch.prompts_apart
         if labels is None:
             return batch
-        if is_train or not labels:
+        if not labels or (is_train and self.freeze != "labels"):
             return replace(batch, labels_apart=label_pieces(labels, self.network, self.tokenizer))
-        return replace(batch, labels_apart=self.label_table.look_up(labels, self.network, self.tokenizer))
+        look_up = self.label_table.look_up_vectors if is_train else self.label_table.look_up
+        return replace(batch, labels_apart=look_up(labels, self.network, self.tokenizer), labels_read=not is_train)
 
     def word_sizes(self, words: Sequence[str]) -> list[int]:
         """How many pieces of a pass each word takes; one, where another component reads them."""
@@ -194,8 +194,6 @@ class GlinerShim(Shim):
             )
         self.own()
         self.network.train()
-        if self.freeze == "labels" and isinstance(self.network.encoder, BiEncoder):
-            self.network.encoder.labels.eval()  # vectors that stay as they are have no dropout either
         try:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed_precision):
                 logits = self.network(inputs.to(self.device))

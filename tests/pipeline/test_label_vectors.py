@@ -1,5 +1,8 @@
 """Labels that are read apart: encoded once, kept, saved with the pipeline, and forgotten when the network changes."""
 
+from dataclasses import replace
+from unittest.mock import Mock
+
 import pytest
 import spacy
 import torch
@@ -8,10 +11,12 @@ from spacy.training import Example
 
 from spacy_gliner.ml import label_table
 from spacy_gliner.ml.architectures import shim_of
-from spacy_gliner.ml.label_table import LabelTable
+from spacy_gliner.ml.label_table import LabelTable, label_pieces
+from spacy_gliner.ml.shim import GlinerShim
 from spacy_gliner.pipeline import parts
 from spacy_gliner.training.optimizers import AdamW
 
+from ..tiny import QUERIES, tiny_bert, tiny_network_checkpoint
 from .helpers import TEXTS, assert_same
 
 TEXT = "Bill Gates founded Microsoft in Seattle."
@@ -105,6 +110,28 @@ def test_vectors_of_frozen_labels_survive_training(make_nlp, tiny_bi_checkpoint,
     nlp(TEXT)
     assert encoded == [] and torch.equal(table.vectors, before)
     assert not torch.equal(table._read, read)
+
+
+@pytest.mark.parametrize("fusion", ["", "l2l-l2t-t2t"])
+def test_frozen_labels_are_encoded_once_for_all_of_a_training(encoded, fusion):
+    source = Mock(return_value=tiny_network_checkpoint(label_backbone=tiny_bert(), fusion=fusion))
+    source.identity.return_value = None
+    shim = GlinerShim(source, freeze="labels")
+    batches = [shim.collate(QUERIES, True) for _ in range(2)]
+    assert sorted(encoded) == sorted({prompt for query in QUERIES for prompt in query.label_prompts})
+    pieces = label_pieces(batches[0].prompts_apart, shim.network, shim.tokenizer)
+    shim.own()
+    gradients = []
+    for labels_apart in (batches[1].labels_apart, pieces):
+        shim.network.zero_grad()
+        logits = shim.network(replace(batches[1], labels_apart=labels_apart))
+        logits.scores.sum().backward()
+        weights = shim.network.named_parameters()
+        gradients.append({name: weight.grad.clone() for name, weight in weights if weight.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    assert not any(name.startswith("encoder.labels.") for name in gradients[0])
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradient, gradients[1][name], atol=1e-5, rtol=1e-4)
 
 
 def test_vectors_travel_in_a_file(nlp, make_nlp, tiny_bi_checkpoint, encoded, tmp_path):
