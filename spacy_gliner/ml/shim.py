@@ -19,6 +19,7 @@ from thinc.api import Optimizer, Shim, get_torch_default_device
 from torch import Tensor
 
 from ..batching import PieceTokenizer, collate, collate_vectors
+from ..nn.layout import by_input, by_output
 from ..nn.network import Network, NetworkConfig
 from ..types import Batch, Logits, Query
 from . import forking
@@ -157,6 +158,7 @@ class GlinerShim(Shim):
                 source, width = self.source, self.vector_width
                 checkpoint = source.on_vectors(width) if isinstance(source, NewNetwork) and width else source()
                 network = checkpoint.network.to(device)
+                by_input(network)
                 _tokenizers[network] = checkpoint.tokenizer
                 if identity is not None:
                     _shared[identity, str(device)] = network
@@ -171,6 +173,7 @@ class GlinerShim(Shim):
             self._owned = True
         if self._optimizer is None:
             freeze_weights(self.network, self.freeze)
+            by_output(self.network)
 
     def __call__(self, inputs: Batch, is_train: bool) -> tuple[Logits, Callable[[Tensor], None]]:
         """Batch -> Logits, with a callback that takes the gradient of their scores."""
@@ -271,6 +274,7 @@ class GlinerShim(Shim):
         config = NetworkConfig.from_json(message["network"])
         network = trained_network(config, load(message["weights"]), where="the saved pipeline")
         self._model, self._owned, self._optimizer = network.to(self._wanted_device()), True, None
+        by_input(network)
         self._tokenizer = PieceTokenizer.from_bytes(message["tokenizer"])
         if "labels" in message:
             self.label_table.add(message["labels"], load(message["label_vectors"])["vectors"])

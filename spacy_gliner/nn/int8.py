@@ -16,7 +16,7 @@ class Int8Linear(nn.Module):
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
-        weight = linear.weight.detach()
+        weight = linear.weight.detach().contiguous()  # oneDNN would read others wrongly
         scales = weight.abs().amax(dim=1).clamp(min=torch.finfo(weight.dtype).tiny) / largest_weight()
         rounded = (weight / scales[:, None]).round().to(torch.int8)
         self.in_features, self.out_features = linear.in_features, linear.out_features

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from .int8 import Int8Linear
+from .layout import by_output
 from .network import Network
 from .transformer import Transformer, unpack
 
@@ -45,6 +46,7 @@ def for_prediction(network: Network, precision: Precision = "float32", *, packed
         changed = copy.deepcopy(network)
         buffers = [(m, n, b) for m in changed.modules() for n, b in m.named_buffers(recurse=False)]
         changed.to(getattr(torch, precision))
+        by_output(changed)
         for module, name, buffer in buffers:  # of rotary positions, which bfloat16 is too coarse for
             module._buffers[name] = buffer
     else:

@@ -376,6 +376,19 @@ def test_how_much_can_be_read_is_what_positions_allow():
         assert (shim.max_pieces, shim.max_word_pieces) == (limit, limit // 2)
 
 
+def test_weights_lie_as_prediction_reads_them_until_they_are_trained():
+    def lie_by_output(model):
+        return {m.weight.is_contiguous() for m in shim_of(model).network.modules() if isinstance(m, torch.nn.Linear)}
+
+    model = build_gliner(Source())
+    before = scores(model)
+    again = build_gliner(Untouchable()).from_bytes(model.to_bytes())
+    assert lie_by_output(model) == lie_by_output(again) == {False, True}
+    learn(model, AdamW(0.0, 0.0))
+    assert lie_by_output(model) == {True}
+    assert_equal(scores(model), before, atol=1e-5)
+
+
 def test_moving_to_the_device_where_it_is_changes_nothing():
     model = build_gliner(Source("moved"))
     before = scores(model)
