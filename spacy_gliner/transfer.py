@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -28,11 +29,17 @@ def reading(result: Tensor) -> AbstractContextManager[None]:
 
 @contextmanager
 def _beside(event: torch.cuda.Event, device: torch.device) -> Iterator[None]:
-    """A stream that waits for one event only."""
-    stream = torch.cuda.Stream(device)
+    """On a stream that waits for one event only."""
+    stream = _stream(device)
     with torch.cuda.stream(stream):
         stream.wait_event(event)
         try:
             yield
         finally:
             stream.synchronize()  # no memory is to be given away that is still read here
+
+
+@cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    """One for all, as memory that was used on one stream is not used on another."""
+    return torch.cuda.Stream(device)
