@@ -202,7 +202,9 @@ class TokenHead(nn.Module):
         queries = list(zip(words, labels, strict=True))
         if all(len(c) <= most for c in labels):
             parts = [(few, c) for w, c in queries for few in w.split(max(1, most // max(1, len(c))))]
-            return torch.cat([self._score_pairs(group) for group in _groups(parts, most)]).view(-1)
+            groups = list(_groups(parts, most))
+            rooms = self._rooms(words[0], max(sum(len(w) * len(c) for w, c in group) for group in groups))
+            return torch.cat([self._score_pairs(group, *rooms) for group in groups]).view(-1)
         return torch.cat([self._score_many(w, c.split(most)).view(-1) for w, c in queries])
 
     def _score_many(self, words: Tensor, labels: Sequence[Tensor]) -> Tensor:
@@ -210,12 +212,19 @@ class TokenHead(nn.Module):
         scores = [self._score([words], [some]).view(len(words), len(some), 3) for some in labels]
         return torch.cat(scores, dim=1)
 
-    def _score_pairs(self, parts: list[Pairs]) -> Tensor:
-        """Every word beside every label of a part: (N, 3), part by part, word by word."""
+    def _rooms(self, words: Tensor, n_pairs: int) -> tuple[Tensor | None, Tensor | None]:
+        """Memory (N, 4 · D) and (N, D) for what is computed of pairs, group by group; none with a gradient."""
+        if torch.is_grad_enabled():
+            return None, None
+        width = self.proj_token.in_features
+        return words.new_empty(n_pairs, words.shape[1] - width), words.new_empty(n_pairs, width)
+
+    def _score_pairs(self, parts: list[Pairs], of_sums: Tensor | None, of_products: Tensor | None) -> Tensor:
+        """Every word beside every label of a part: (N, 3), part by part, word by word. Overwrites the rooms."""
         by_product = self.out_mlp.first.weight.chunk(3, dim=1)[2]
         width = by_product.shape[1]
-        products = _pairs([(w[:, -width:], c[:, -width:]) for w, c in parts], torch.mul)
-        sums = _pairs([(w[:, :-width], c[:, :-width]) for w, c in parts], torch.add)
+        products = _pairs([(w[:, -width:], c[:, -width:]) for w, c in parts], torch.mul, of_products)
+        sums = _pairs([(w[:, :-width], c[:, :-width]) for w, c in parts], torch.add, of_sums)
         in_place = not torch.is_grad_enabled() and sums.dtype == by_product.dtype
         sums = (sums.addmm_ if in_place else sums.addmm)(products, by_product.T)
         scores: Tensor = self.out_mlp.second(self.out_mlp.activate(sums))
@@ -227,9 +236,16 @@ def _joined(blocks: list[Tensor], reps: Reps) -> Tensor:
     return blocks[0] if len(blocks) == 1 else torch.cat([reps.words.new_zeros(0), *blocks])
 
 
-def _pairs(parts: list[Pairs], combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Of each part words (W, D) and labels (C, D) -> (W · C, D), word by word; of all."""
-    return torch.cat([combine(words[:, None], labels).flatten(0, 1) for words, labels in parts])
+def _pairs(parts: list[Pairs], combine: Callable[..., Tensor], room: Tensor | None) -> Tensor:
+    """Of each part words (W, D) and labels (C, D) -> (W · C, D), word by word; of all, in the room if there is one."""
+    if room is None:
+        return torch.cat([combine(words[:, None], labels).flatten(0, 1) for words, labels in parts])
+    first = 0
+    for words, labels in parts:
+        last = first + len(words) * len(labels)
+        combine(words[:, None], labels, out=room[first:last].view(len(words), len(labels), room.shape[1]))
+        first = last
+    return room[:first]
 
 
 def _groups(parts: Iterable[Pairs], most: int) -> Iterator[list[Pairs]]:
