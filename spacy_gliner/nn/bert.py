@@ -141,7 +141,7 @@ class PackedBert:
 
         rows: Those of the pieces (R) whose vectors (R, D) are wanted, where not all are.
         """
-        groups = grouped(lengths, embedded.device)
+        groups = grouped(lengths, self.backbone.config.num_attention_heads, embedded.device)
         of_all = self.backbone.embeddings
         places = torch.cat([torch.arange(length, device=embedded.device) for length in lengths])
         embedded = embedded + of_all.token_type_embeddings.weight[0]
@@ -160,11 +160,10 @@ class PackedBert:
 
     def _attend(self, attention: Any, hidden: Tensor, groups: list[Group]) -> Tensor:
         """(P, D) -> (P, D), each sequence by itself."""
-        n_heads = attention.num_attention_heads
         projected = each((attention.query, attention.key, attention.value), hidden)
         read = projected[0].new_empty(len(hidden) + 1, hidden.shape[1])
         p = self.backbone.config.attention_probs_dropout_prob if self.backbone.training else 0.0
         for group in groups:
-            query, key, value = (group.heads(rows, n_heads) for rows in projected)
+            query, key, value = (group.heads(rows) for rows in projected)
             group.put(attend(query, key, value, group, dropped=p), read)
         return read[:-1]

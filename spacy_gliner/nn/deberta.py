@@ -53,9 +53,9 @@ class PackedDeberta:
 
         rows: Those of the pieces (R) whose vectors (R, D) are wanted, where not all are.
         """
-        groups = grouped(lengths, embedded.device)
         hidden: Tensor = self.backbone.embeddings.LayerNorm(embedded)
         layers = self.backbone.encoder.layer
+        groups = grouped(lengths, layers[0].attention.self.num_attention_heads, embedded.device)
         places = _places(layers[0].attention.self, max(lengths, default=0), embedded.device)
         for number, layer in enumerate(layers):
             read = self._attend(number, layer.attention.self, hidden, groups, places)
@@ -81,7 +81,7 @@ class PackedDeberta:
         read = queries.new_empty(len(hidden) + 1, hidden.shape[1])
         for group in groups:
             near = slice(reach - group.length + 1, reach + group.length)
-            of_group = [group.heads(rows, n_heads) for rows in (queries, keys, values)]
+            of_group = [group.heads(rows) for rows in (queries, keys, values)]
             of_group += [by_key[:, :, near], by_query[:, :, near]]
             group.put(_attend(of_group, group), read)
         return read[:-1]

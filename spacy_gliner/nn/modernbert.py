@@ -42,7 +42,7 @@ class PackedModernBert:
 
         rows: Those of the pieces (R) whose vectors (R, D) are wanted, where not all are.
         """
-        groups = grouped(lengths, embedded.device)
+        groups = grouped(lengths, self.config.num_attention_heads, embedded.device)
         places = torch.cat([torch.arange(length, device=embedded.device) for length in lengths])
         far, near = self.config.global_rope_theta, self.config.local_rope_theta
         turns = self._turns(places, far, embedded), self._turns(places, near or far, embedded)
@@ -60,12 +60,11 @@ class PackedModernBert:
 
     def _attend(self, projected: Tensor, turns: Turns, groups: list[Group], reach: int | None) -> Tensor:
         """Queries, keys and values (P, 3 · D) -> (P, D), each sequence by itself."""
-        n_heads = self.config.num_attention_heads
         queries, keys, values = (part.contiguous() for part in projected.chunk(3, dim=1))
         queries, keys = (_turned(part, turns) for part in (queries, keys))
         read = values.new_empty(len(values) + 1, values.shape[1])
         for group in groups:
-            query, key, value = (group.heads(part, n_heads) for part in (queries, keys, values))
+            query, key, value = (group.heads(part) for part in (queries, keys, values))
             group.put(attend(query, key, value, group, reach=reach), read)
         return read[:-1]
 

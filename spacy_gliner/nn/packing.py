@@ -6,6 +6,7 @@ one; long ones stand alone, as views. Which backbone it is, and where its scores
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -26,35 +27,57 @@ SPREAD_OF_ACCELERATORS = 1.5
 
 @dataclass(frozen=True)
 class Group:
-    """B sequences of S pieces, the shorter ones padded.
+    """B sequences of S pieces, the shorter ones padded, and N attention heads.
 
     rows: Where the pieces stand (B · S), those of padding being the first of their sequence; a slice, where B is 1.
     back: The same, those of padding being `P`, behind all pieces. None, where B is 1.
     mask: (B, 1, S), 0 for pieces and minus infinity for padding; None where there is none.
     """
 
+    n_heads: int
     n_sequences: int
     length: int
     rows: Tensor | slice
     back: Tensor | None = None
     mask: Tensor | None = None
 
-    def heads(self, hidden: Tensor, n_heads: int) -> Tensor:
+    @cached_property
+    def rows_of_heads(self) -> Tensor:
+        """Where the pieces stand (N · B · S), head by head, if every row is one for each head."""
+        assert isinstance(self.rows, Tensor)
+        return self._of_heads(self.rows)
+
+    @cached_property
+    def back_of_heads(self) -> Tensor:
+        """The same for `back`."""
+        assert self.back is not None
+        return self._of_heads(self.back)
+
+    def _of_heads(self, rows: Tensor) -> Tensor:
+        return (rows * self.n_heads + torch.arange(self.n_heads, device=rows.device)[:, None]).view(-1)
+
+    def heads(self, hidden: Tensor) -> Tensor:
         """The rows (P, D) of these sequences by head: (N, B · S, D / N)."""
         if isinstance(self.rows, slice):
-            return hidden[self.rows].view(self.length, n_heads, -1).transpose(0, 1)
-        rows = hidden.index_select(0, self.rows)
-        return rows.view(len(rows), n_heads, -1).transpose(0, 1).contiguous()
+            return hidden[self.rows].view(self.length, self.n_heads, -1).transpose(0, 1)
+        if not torch.is_grad_enabled():
+            of_heads = hidden.view(len(hidden) * self.n_heads, -1).index_select(0, self.rows_of_heads)
+            return of_heads.view(self.n_heads, len(self.rows), -1)
+        rows = hidden.index_select(0, self.rows)  # whole ones, whose gradients are faster summed
+        return rows.view(len(rows), self.n_heads, -1).transpose(0, 1).contiguous()
 
     def put(self, read: Tensor, hidden: Tensor) -> None:
         """The inverse of `heads`: read (N, B · S, D / N) into rows of hidden (P + 1, D), of which the last is waste."""
         if self.back is None:
             hidden.view(len(hidden), len(read), -1)[self.rows] = read.transpose(0, 1)
+        elif not torch.is_grad_enabled():
+            of_heads = hidden.view(len(hidden) * self.n_heads, -1)
+            of_heads.index_copy_(0, self.back_of_heads, read.reshape(len(self.back_of_heads), -1))
         else:
             hidden.index_copy_(0, self.back, read.transpose(0, 1).reshape(len(self.back), -1))
 
 
-def grouped(lengths: Sequence[int], device: torch.device) -> list[Group]:
+def grouped(lengths: Sequence[int], n_heads: int, device: torch.device) -> list[Group]:
     """Groups of all sequences, which stand one after the other."""
     firsts = torch.tensor([0, *lengths]).cumsum(0).tolist()
     spread = SPREAD if device.type == "cpu" else SPREAD_OF_ACCELERATORS
@@ -69,13 +92,14 @@ def grouped(lengths: Sequence[int], device: torch.device) -> list[Group]:
     for rows in together:
         if len(rows) == 1:
             first, length = firsts[rows[0]], lengths[rows[0]]
-            groups.append(Group(1, length, slice(first, first + length)))
+            groups.append(Group(n_heads, 1, length, slice(first, first + length)))
         else:
-            groups.append(_padded([firsts[row] for row in rows], [lengths[row] for row in rows], firsts[-1], device))
+            of_group = [firsts[row] for row in rows], [lengths[row] for row in rows]
+            groups.append(_padded(n_heads, *of_group, firsts[-1], device))
     return groups
 
 
-def _padded(firsts: list[int], lengths: list[int], n_pieces: int, device: torch.device) -> Group:
+def _padded(n_heads: int, firsts: list[int], lengths: list[int], n_pieces: int, device: torch.device) -> Group:
     sizes = torch.tensor(lengths)[:, None]
     places = torch.arange(lengths[-1])
     rows = torch.tensor(firsts)[:, None] + places
@@ -85,7 +109,7 @@ def _padded(firsts: list[int], lengths: list[int], n_pieces: int, device: torch.
     rows = torch.where(outside, rows[:, :1], rows).reshape(-1)
     if mask is not None:
         mask = sent(mask, device)
-    return Group(len(lengths), lengths[-1], sent(rows, device), sent(back, device), mask)
+    return Group(n_heads, len(lengths), lengths[-1], sent(rows, device), sent(back, device), mask)
 
 
 def added(linear: nn.Module, inputs: Tensor, hidden: Tensor, dropped: float = 0.0) -> Tensor:

@@ -177,14 +177,18 @@ def test_a_bert_of_our_own_can_have_more_pieces():
     assert bert.config.to_dict()["vocab_size"] == len(after)
 
 
-@given(st.lists(st.integers(0, 200), max_size=40), st.integers(1, 3))
-def test_groups_hold_every_piece_once_and_give_it_back(lengths, n_heads):
+@pytest.mark.parametrize("training", [False, True])
+@given(lengths=st.lists(st.integers(0, 200), max_size=40), n_heads=st.integers(1, 3))
+def test_groups_hold_every_piece_once_and_give_it_back(lengths, n_heads, training):
     hidden = torch.arange(sum(lengths) * n_heads * 2, dtype=torch.float32).view(sum(lengths), n_heads * 2)
     back = torch.full((len(hidden) + 1, n_heads * 2), -1.0)
-    for group in grouped(lengths, torch.device("cpu")):
-        rows = group.heads(hidden, n_heads)
-        assert rows.shape == (n_heads, group.n_sequences * group.length, 2)
-        group.put(rows, back)
+    for group in grouped(lengths, n_heads, torch.device("cpu")):
+        with torch.set_grad_enabled(training):
+            rows = group.heads(hidden)
+            assert rows.shape == (n_heads, group.n_sequences * group.length, 2)
+            for head, of_head in enumerate(rows):
+                assert torch.equal(of_head, hidden[group.rows].view(len(of_head), n_heads, 2)[:, head])
+            group.put(rows, back)
         n_padded = 0 if group.mask is None else int(group.mask.isinf().sum())
         assert n_padded <= 0.125 * group.n_sequences * group.length
     assert torch.equal(back[:-1], hidden)
