@@ -4,7 +4,6 @@ Does not know documents, windows, or which network gave the logits.
 """
 
 import itertools
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import singledispatch
 
@@ -42,23 +41,30 @@ def _candidates(logits: Logits, queries: Sequence[Query], limits: Sequence[list[
 
 @_candidates.register
 def _(logits: SpanLogits, queries: Sequence[Query], limits: Sequence[list[float]]) -> list[list[ScoredSpan]]:
-    found = []
-    # All queries at once for the lowest limit: from an accelerator, that is one answer to wait for.
-    lowest = min(itertools.chain.from_iterable(limits), default=1.0)
-    places, probs = (part.numpy() for part in _above(logits.scores.detach()[:, None], [lowest]))
-    first = 0
-    for query, of_query in zip(queries, limits, strict=True):
-        shape = (len(query.words), logits.width, len(query.labels))
-        own = slice(*np.searchsorted(places[:, 0], [first, first + math.prod(shape)]))
-        starts, extras, labels = np.unravel_index(places[own, 0] - first, shape)
-        above = probs[own] > np.array(of_query, np.float32)[labels]
-        above &= starts + extras < len(query.words)
-        rows = zip(*(part[above].tolist() for part in (starts, extras, labels, probs[own])), strict=True)
-        found.append(
-            [ScoredSpan(start, start + extra + 1, query.labels[label], score) for start, extra, label, score in rows]
-        )
-        first += math.prod(shape)
-    return found
+    blocks = logits.per_query(logits.scores.detach())
+    if len(set(itertools.chain.from_iterable(limits))) == 1:
+        above = _above_one_limit(logits.scores.detach(), next(filter(None, limits))[0], [b.shape for b in blocks])
+    else:
+        above = (_above(block, of_query) for block, of_query in zip(blocks, limits, strict=True))
+    return [
+        [
+            ScoredSpan(start, start + extra + 1, query.labels[label], score)
+            for (start, extra, label), score in zip(rows.tolist(), probs.tolist(), strict=True)
+            if start + extra < len(query.words)
+        ]
+        for query, (rows, probs) in zip(queries, above, strict=True)
+    ]
+
+
+def _above_one_limit(scores: Tensor, limit: float, shapes: Sequence[torch.Size]) -> Iterator[tuple[Tensor, Tensor]]:
+    """As `_above` for blocks of these shapes, all at once: an accelerator is waited for once."""
+    rows, probs = _above(scores[:, None], [limit])
+    sizes = [shape.numel() for shape in shapes]
+    ends = torch.tensor(sizes).cumsum(0)
+    n_of_blocks = torch.searchsorted(rows[:, 0].contiguous(), ends).diff(prepend=torch.tensor([0])).tolist()
+    of_blocks = zip(rows[:, 0].split(n_of_blocks), probs.split(n_of_blocks), shapes, ends.tolist(), sizes, strict=True)
+    for places, of_block, shape, end, size in of_blocks:
+        yield torch.stack(torch.unravel_index(places - (end - size), shape), dim=1), of_block
 
 
 def _above(scores: Tensor, limits_of_labels: Sequence[float]) -> tuple[Tensor, Tensor]:

@@ -126,7 +126,7 @@ class Batch:
     label_marks (C): Row of every label's marker; or its row among the labels that are read apart.
     prompts_apart: What is read for the distinct labels that are read apart; None where labels stand in the text.
     labels_apart: Their pieces, or their vectors.
-    labels_read: Whether these vectors are what `Network.read_labels` gave, and not only `Network.encode_labels`.
+    labels_read: Whether they are vectors that went through `Network.read_labels`, and not only `encode_labels`.
     spans: Those between which labels are relations; None where labels are of spans.
     vectors (W, E): Of words, where another component gives them; then there are no pieces.
     floors: Of each query, as a logit.
@@ -142,7 +142,7 @@ class Batch:
     label_lengths: list[int]
     prompts_apart: list[str] | None = None
     labels_apart: Pieces | Tensor | None = None
-    labels_read: bool = True
+    labels_read: bool = False
     spans: GivenSpans | None = None
     vectors: Tensor | None = None
     floors: list[float] | None = None

@@ -17,6 +17,7 @@ from torch import Tensor
 from ..batching import PieceTokenizer
 from ..nn.encoders import BiEncoder
 from ..nn.network import Network
+from ..transfer import sent
 from ..types import Pieces
 
 # Above so many labels, those not asked for right now are forgotten.
@@ -50,7 +51,7 @@ class LabelTable:
             read, rows = self._read_rows(network), self._rows(prompts)
         if rows == list(range(rows[0], rows[0] + len(rows))):
             return read[rows[0] : rows[0] + len(rows)]
-        return read[torch.tensor(rows, device=read.device)]
+        return read[sent(torch.tensor(rows), read.device)]
 
     def look_up_vectors(self, prompts: Sequence[str], network: Network, tokenizer: PieceTokenizer) -> Tensor:
         """The vectors (N, D) of these labels, for a head in training. Those that are not there yet are encoded.

@@ -5,10 +5,7 @@ when `finish_update` is called twice, clips per tensor, and needs cupy for its o
 """
 
 import copy
-import logging
-import threading
-import weakref
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,20 +24,13 @@ from .checkpoints import Checkpoint
 from .label_table import LabelTable, label_pieces
 from .parameters import Freeze, freeze_weights
 from .prediction import AS_TRAINED, Prediction, weights_changed
+from .sharing import label_table_of, loaded
 from .sources import NewNetwork, Source
 from .steps import new_optimizer, step, warn_of_high_rate
 from .weights import network_weights, trained_network
 
 # Where the positions of a backbone set no limit, this does: attention takes memory with the square of the length.
 UNLIMITED_PIECES = 4096
-
-logger = logging.getLogger("spacy_gliner")
-
-# Networks that came from a source, as long as some component uses them: what loads the same is shared for prediction.
-_shared: "weakref.WeakValueDictionary[tuple[Hashable, str], Network]" = weakref.WeakValueDictionary()
-_tokenizers: "weakref.WeakKeyDictionary[Network, PieceTokenizer]" = weakref.WeakKeyDictionary()
-_label_tables: "weakref.WeakKeyDictionary[Network, LabelTable]" = weakref.WeakKeyDictionary()
-_lock = threading.RLock()
 
 
 class GlinerShim(Shim):
@@ -70,6 +60,7 @@ class GlinerShim(Shim):
         self.vector_width = 0  # of vectors that another component gives
         self._tokenizer: PieceTokenizer | None = None
         self._owned = False
+        self._frozen = LabelTable()  # of labels that are asked for in training, if it leaves their encoder as it is
         forking.watch(self)
 
     @property
@@ -101,8 +92,7 @@ class GlinerShim(Shim):
     @property
     def label_table(self) -> LabelTable:
         """The vectors of labels that the network reads apart from the text; empty for other networks."""
-        with _lock:
-            return _label_tables.setdefault(self.network, LabelTable())
+        return label_table_of(self.network)
 
     def collate(self, queries: Sequence[Query], is_train: bool, vectors: Sequence[Tensor] | None = None) -> Batch:
         """The queries as a Batch; labels that are read apart as vectors or, if they are to be trained, as pieces.
@@ -118,8 +108,10 @@ class GlinerShim(Shim):
             return batch
         if not labels or (is_train and self.freeze != "labels"):
             return replace(batch, labels_apart=label_pieces(labels, self.network, self.tokenizer))
-        look_up = self.label_table.look_up_vectors if is_train else self.label_table.look_up
-        return replace(batch, labels_apart=look_up(labels, self.network, self.tokenizer), labels_read=not is_train)
+        if is_train:
+            return replace(batch, labels_apart=self._frozen.look_up_vectors(labels, self.network, self.tokenizer))
+        read = self.label_table.look_up(labels, self.network, self.tokenizer)
+        return replace(batch, labels_apart=read, labels_read=True)
 
     def word_sizes(self, words: Sequence[str]) -> list[int]:
         """How many pieces of a pass each word takes; one, where another component reads them."""
@@ -150,21 +142,12 @@ class GlinerShim(Shim):
 
     def load(self) -> None:
         """Take the network that another component has from the same source, or call the source."""
-        with _lock:
-            identity = self.source.identity()
-            device = self._wanted_device()
-            network = _shared.get((identity, str(device)))
-            if identity is None or network is None:
-                source, width = self.source, self.vector_width
-                checkpoint = source.on_vectors(width) if isinstance(source, NewNetwork) and width else source()
-                network = checkpoint.network.to(device)
-                by_input(network)
-                _tokenizers[network] = checkpoint.tokenizer
-                if identity is not None:
-                    _shared[identity, str(device)] = network
-                logger.info("Loaded %s; it runs on %s.", self.source, device)
-            self._model, self._tokenizer = network, _tokenizers[network]
-            self._owned, self._optimizer = identity is None, None
+        network, tokenizer, shared = loaded(self.source, self._wanted_device(), self.vector_width)
+        self._take(network, tokenizer, owned=not shared)
+
+    def _take(self, network: Network, tokenizer: PieceTokenizer, *, owned: bool) -> None:
+        self._model, self._tokenizer, self._owned, self._optimizer = network, tokenizer, owned, None
+        self._frozen = LabelTable()
 
     def own(self) -> None:
         """Make sure that nobody else uses this network, as before training."""
@@ -240,6 +223,7 @@ class GlinerShim(Shim):
         self.network.load_state_dict(state["weights"])
         weights_changed(self.network)
         self.label_table.forget(encoder_changed=True)
+        self._frozen.clear()
         if state["optimizer"] is not None:
             layer_decay, remembered = state["optimizer"]
             self._optimizer = self._new_optimizer(layer_decay)
@@ -273,9 +257,8 @@ class GlinerShim(Shim):
             raise ValueError(f"The saved network can't be read; is its file truncated or damaged? ({error})") from error
         config = NetworkConfig.from_json(message["network"])
         network = trained_network(config, load(message["weights"]), where="the saved pipeline")
-        self._model, self._owned, self._optimizer = network.to(self._wanted_device()), True, None
         by_input(network)
-        self._tokenizer = PieceTokenizer.from_bytes(message["tokenizer"])
+        self._take(network.to(self._wanted_device()), PieceTokenizer.from_bytes(message["tokenizer"]), owned=True)
         if "labels" in message:
             self.label_table.add(message["labels"], load(message["label_vectors"])["vectors"])
         return self
@@ -290,7 +273,7 @@ class GlinerShim(Shim):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         data = state.pop("data")
-        self.__dict__.update(state, _optimizer=None)
+        self.__dict__.update(state)
         self.from_bytes(data)
         forking.watch(self)
         forking.in_one_thread_if_child()

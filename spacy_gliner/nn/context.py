@@ -5,6 +5,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from ..transfer import sent
 from .transformer import hugging_face_config
 
 
@@ -42,7 +43,7 @@ class ContextEncoder(nn.Module):
             texts = nn.utils.rnn.unpack_sequence(read)
         else:
             padded = nn.utils.rnn.pad_sequence(texts, batch_first=True)
-            sizes = torch.tensor([len(text) for text in texts], device=words.device)
+            sizes = sent(torch.tensor([len(text) for text in texts]), words.device)
             mask = (torch.arange(padded.shape[1], device=words.device) < sizes[:, None]).long()
             hidden = self._read(padded, mask)
             texts = [vectors[: len(text)] for vectors, text in zip(hidden, texts, strict=True)]

@@ -151,8 +151,7 @@ class BiEncoder(nn.Module):
             raise ValueError("A bi-encoder needs the labels of a batch apart, as pieces or as vectors.")
         labels = self.labels(apart) if isinstance(apart, Pieces) else apart
         if self.fusion is None:
-            read = batch.labels_read and not isinstance(apart, Pieces)
-            rows = batch.label_marks
+            rows, read = batch.label_marks, batch.labels_read
             return Reps(words, word_lengths, labels, batch.label_lengths, rows, labels_read=read, floors=batch.floors)
         labels = labels[sent(batch.label_marks, labels.device)]
         words, labels = self.fusion(words, word_lengths, labels, batch.label_lengths)

@@ -54,5 +54,6 @@ class BiLSTM(nn.Module):
             return words
         order = sorted(range(len(texts)), key=lambda row: -len(texts[row]))
         packed, _ = self.lstm(nn.utils.rnn.pack_sequence([texts[row] for row in order]))
-        read = dict(zip(order, nn.utils.rnn.unpack_sequence(packed), strict=True))
-        return torch.cat([read[row] for row in range(len(texts))])
+        padded, _ = nn.utils.rnn.pad_packed_sequence(packed, batch_first=True)
+        read = dict(zip(order, padded, strict=True))
+        return torch.cat([read[row][: len(text)] for row, text in enumerate(texts)])

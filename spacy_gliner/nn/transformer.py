@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..batching import by_length
+from ..transfer import sent
 from . import bert, deberta, modernbert
 
 PADDED_PIECES = 4096
@@ -61,7 +62,7 @@ class Transformer(nn.Module):
         most_waste = WASTED_PIECES if piece_ids.device.type == "cpu" else PADDED_PIECES
         for in_pass in _passes(lengths, most_waste):
             padded = nn.utils.rnn.pad_sequence([sequences[row] for row in in_pass], batch_first=True)
-            sizes = torch.tensor([lengths[row] for row in in_pass], device=piece_ids.device)
+            sizes = sent(torch.tensor([lengths[row] for row in in_pass]), piece_ids.device)
             mask = torch.arange(padded.shape[1], device=piece_ids.device) < sizes[:, None]
             hidden = self._hidden(padded, mask)
             for row, vectors in zip(in_pass, hidden, strict=True):

@@ -7,7 +7,6 @@ from functools import partial
 from itertools import chain, islice
 from typing import TypeVar
 
-import torch
 from spacy.tokens import Doc
 from torch import Tensor
 
@@ -31,9 +30,11 @@ Read = Callable[[], list[tuple[Part, list[ScoredSpan]]]]
 AHEAD = 1
 
 
-def n_ahead(device: torch.device) -> int:
+def n_ahead(model: GlinerModel) -> int:
     """How many passes to ask for ahead. A CPU is done with one when it returns; so nothing is kept there."""
-    return 0 if device.type == "cpu" else AHEAD
+    with suppress(ValueError):  # where there is no network, who needs it will say so
+        return 0 if shim_of(model).device.type == "cpu" else AHEAD
+    return 0
 
 
 def look_ahead(items: Iterable[Item], n: int) -> Iterator[Item]:
@@ -42,6 +43,7 @@ def look_ahead(items: Iterable[Item], n: int) -> Iterator[Item]:
     try:
         for item in items:
             made.append(item)
+            del item  # only who gets it is to keep it
             if len(made) > n:
                 yield made.popleft()
     except Exception:
@@ -77,14 +79,14 @@ def begin_passes(
     limits: Sequence[Mapping[str, float]],
     name_of: Callable[[str], str],
     max_pieces: int,
-) -> Callable[[int], list[Findings]]:
+) -> Callable[[], list[Findings]]:
     """Ask an accelerator for the first pass; the callback, to be called once, does the rest.
 
     vectors: Of the tokens of the Docs, where another component gives them.
     limits: Of each Doc, the thresholds of labels that have one of their own, by their names.
     name_of: The name of the label that a query's label is about.
     max_pieces: Pieces of a pass.
-    RETURNS: For the number of Docs, what was found in each.
+    RETURNS: What was found in each Doc.
     """
 
     def ask(rows: Sequence[int]) -> Read:
@@ -101,14 +103,16 @@ def begin_passes(
 
         return read
 
-    n = n_ahead(shim_of(model).device)
+    n = n_ahead(model)
     launched = map(ask, passes(asked, max_pieces))
     first = iter(list(islice(launched, n)))
 
-    def findings(n_docs: int) -> list[Findings]:
-        found: list[Findings] = [{} for _ in range(n_docs)]
+    def findings() -> list[Findings]:
+        found: list[Findings] = [{} for _ in limits]
         for read in look_ahead(chain(first, launched), n):
-            for part, spans in read():
+            of_pass = read()
+            del read  # and with it the scores
+            for part, spans in of_pass:
                 of_instruction = found[part.doc].setdefault(part.query.instruction, [])
                 of_instruction.append(Finding(part.place, part.query.labels, spans))
         return found

@@ -147,7 +147,7 @@ class Extractor(TrainablePipe):
             name_of=self.task.name_of,
             max_pieces=self.max_pieces,
         )
-        return lambda: list(map(self._decide, findings(len(docs)), words))
+        return lambda: list(map(self._decide, findings(), words))
 
     def _decide(self, found: Findings, words: Sequence[int]) -> list[ScoredSpan]:
         """The best of what was found in one Doc, in tokens. Windows are merged for each instruction by itself."""
@@ -165,11 +165,11 @@ class Extractor(TrainablePipe):
             self.task.annotate(doc, spans, self._labels_for(doc))
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
-        """Annotate a stream of Docs. An accelerator is asked about a batch before the one before it is yielded.
+        """Annotate a stream of Docs. On an accelerator, a batch is yielded when the next one has been asked about.
 
         When a batch fails, each half of it is tried, and so on, so that the error handler gets only Docs that fail.
         """
-        n = n_ahead(shim_of(self.model).device)
+        n = n_ahead(self.model)
         batches = map(list, minibatch(stream, size=batch_size))
         for docs, predicted in look_ahead(begun(batches, self._begin, self.predict, n), n):
             yield from self._annotated(docs, predicted)

@@ -65,7 +65,9 @@ def test_known_vectors_give_what_pieces_give(bi, poly):
         network, batch = checkpoint.network, numbers(QUERIES, checkpoint.tokenizer)
         with torch.inference_mode():
             known = network.read_labels(network.encode_labels(batch.labels_apart))
-            assert_equal(network(replace(batch, labels_apart=known)).per_query(), network(batch).per_query())
+            assert_equal(
+                network(replace(batch, labels_apart=known, labels_read=True)).per_query(), network(batch).per_query()
+            )
 
 
 def test_fused_labels_depend_on_the_text(poly):

@@ -1,10 +1,13 @@
 """An accelerator is asked ahead. Here the CPU is, so that order, errors and results can be seen everywhere."""
 
+import weakref
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spacy_gliner.ml.architectures import set_device
 from spacy_gliner.ml.shim import GlinerShim
 from spacy_gliner.pipeline import ahead, extractor
 from spacy_gliner.pipeline.ahead import look_ahead, n_ahead
@@ -16,7 +19,7 @@ from .helpers import TEXTS, assert_same, find_planted, stub_network
 def asked_ahead(monkeypatch):
     """As on an accelerator."""
     for module in (ahead, extractor):
-        monkeypatch.setattr(module, "n_ahead", lambda device: 1)
+        monkeypatch.setattr(module, "n_ahead", lambda model: 1)
 
 
 @given(st.lists(st.integers()), st.integers(0, 5))
@@ -42,9 +45,11 @@ def test_what_was_made_before_an_error_comes_first(n):
     assert seen == [1, 2]
 
 
-def test_only_an_accelerator_is_asked_ahead():
-    assert n_ahead(torch.device("cpu")) == 0
-    assert n_ahead(torch.device("cuda:0")) == n_ahead(torch.device("mps")) == 1
+def test_only_an_accelerator_is_asked_ahead(make_nlp):
+    model = make_nlp().get_pipe("gliner_ner").model
+    for device, n in (("cpu", 0), ("cuda:0", 1), ("mps", 1)):
+        set_device(model, device)
+        assert n_ahead(model) == n
 
 
 @pytest.mark.usefixtures("asked_ahead")
@@ -108,6 +113,37 @@ def test_an_error_of_a_batch_is_raised_once(make_nlp):
     with pytest.raises(ValueError, match="nothing to look for") as caught:
         list(nlp.pipe(["Ada met Bill"] * 64))
     assert caught.value.__context__ is None
+
+
+def test_a_missing_owner_is_an_error_of_each_doc_and_none_of_an_empty_stream(make_nlp):
+    nlp = make_nlp()
+    lent = {"source": {"@misc": "spacy_gliner.FromComponent.v1", "component": "gliner_ner"}}
+    nlp.add_pipe("gliner_ner", "borrower", config={"labels": ["person"], "model": lent})
+    nlp.remove_pipe("gliner_ner")
+    failed = []
+    nlp.set_error_handler(lambda name, pipe, docs, error: failed.append(str(error)))
+    assert list(nlp.pipe([])) == list(nlp.pipe(["Ada met Bill", "Bill met Ada"])) == []
+    assert len(failed) == 2 and all("'gliner_ner'" in error for error in failed)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_no_more_scores_are_kept_than_are_asked_for_ahead(n):
+    class Item:
+        pass
+
+    alive = []
+
+    def make():
+        for _ in range(6):
+            alive[:] = [ref for ref in alive if ref() is not None]
+            assert len(alive) <= n
+            item = Item()
+            alive.append(weakref.ref(item))
+            yield item
+            del item
+
+    for item in look_ahead(make(), n):
+        del item
 
 
 @pytest.mark.usefixtures("asked_ahead")

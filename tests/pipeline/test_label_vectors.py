@@ -128,6 +128,7 @@ def test_frozen_labels_are_encoded_once_for_all_of_a_training(encoded, fusion):
         logits.scores.sum().backward()
         weights = shim.network.named_parameters()
         gradients.append({name: weight.grad.clone() for name, weight in weights if weight.grad is not None})
+    assert shim.label_table.prompts == {}  # what is predicted is not to read all that was trained
     assert gradients[0].keys() == gradients[1].keys()
     assert not any(name.startswith("encoder.labels.") for name in gradients[0])
     for name, gradient in gradients[0].items():
