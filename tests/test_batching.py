@@ -30,6 +30,7 @@ def queries(draw):
 
 def as_lists(batch):
     fields = {name: value for name, value in vars(batch).items() if value is not None}
+    assert fields.pop("labels_read") is False  # there are none apart
     return {name: value.tolist() if torch.is_tensor(value) else value for name, value in fields.items()}
 
 

@@ -61,6 +61,7 @@ class GlinerShim(Shim):
         self._tokenizer: PieceTokenizer | None = None
         self._owned = False
         self._frozen = LabelTable()  # of labels that are asked for in training, if it leaves their encoder as it is
+        self._trains = False  # whether the weights lie as training needs them
         forking.watch(self)
 
     @property
@@ -148,6 +149,7 @@ class GlinerShim(Shim):
     def _take(self, network: Network, tokenizer: PieceTokenizer, *, owned: bool) -> None:
         self._model, self._tokenizer, self._owned, self._optimizer = network, tokenizer, owned, None
         self._frozen = LabelTable()
+        self._trains = False
 
     def own(self) -> None:
         """Make sure that nobody else uses this network, as before training."""
@@ -156,12 +158,18 @@ class GlinerShim(Shim):
             self._owned = True
         if self._optimizer is None:
             freeze_weights(self.network, self.freeze)
-            by_output(self.network)
+
+    def _lay_out(self, *, trains: bool) -> None:
+        """Have the weights lie as training needs them, or as prediction does."""
+        if trains != self._trains:
+            (by_output if trains else by_input)(self.network)
+            self._trains = trains
 
     def __call__(self, inputs: Batch, is_train: bool) -> tuple[Logits, Callable[[Tensor], None]]:
         """Batch -> Logits, with a callback that takes the gradient of their scores."""
         if is_train:
             return self.begin_update(inputs)
+        self._lay_out(trains=False)
         network = self.prediction.network_of(self.network)
         weight = next(network.parameters())
         with torch.inference_mode():
@@ -179,6 +187,7 @@ class GlinerShim(Shim):
                 "trained here. Put a new head on its encoder: spacy_gliner.NewNetwork.v1 with the folder as backbone."
             )
         self.own()
+        self._lay_out(trains=True)
         self.network.train()
         try:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed_precision):
@@ -188,6 +197,7 @@ class GlinerShim(Shim):
         logits = replace(logits, scores=logits.scores.float())
 
         def backprop(d_scores: Tensor) -> None:
+            self._lay_out(trains=True)  # as a gradient lies as its weights do
             logits.scores.backward(d_scores.to(logits.scores))
 
         return logits, backprop
@@ -200,6 +210,7 @@ class GlinerShim(Shim):
         """
         if self._model is None or all(parameter.grad is None for parameter in self._model.parameters()):
             return
+        self._lay_out(trains=True)
         if self._optimizer is None:
             self._optimizer = self._new_optimizer(getattr(optimizer, "layer_decay", 1.0))
             warn_of_high_rate(optimizer)
