@@ -5,6 +5,7 @@ when `finish_update` is called twice, clips per tensor, and needs cupy for its o
 """
 
 import copy
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -31,6 +32,8 @@ from .weights import network_weights, trained_network
 
 # Where the positions of a backbone set no limit, this does: attention takes memory with the square of the length.
 UNLIMITED_PIECES = 4096
+
+_laying_out = threading.Lock()
 
 
 class GlinerShim(Shim):
@@ -160,10 +163,13 @@ class GlinerShim(Shim):
             freeze_weights(self.network, self.freeze)
 
     def _lay_out(self, *, trains: bool) -> None:
-        """Have the weights lie as training needs them, or as prediction does."""
-        if trains != self._trains:
-            (by_output if trains else by_input)(self.network)
-            self._trains = trains
+        """Have the weights lie as training needs them, or as prediction does. Of several threads, one does it."""
+        if trains == self._trains:
+            return
+        with _laying_out:
+            if trains != self._trains:
+                (by_output if trains else by_input)(self.network)
+                self._trains = trains
 
     def __call__(self, inputs: Batch, is_train: bool) -> tuple[Logits, Callable[[Tensor], None]]:
         """Batch -> Logits, with a callback that takes the gradient of their scores."""

@@ -2,6 +2,7 @@
 
 import gc
 import pickle
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -394,6 +395,24 @@ def test_weights_lie_as_prediction_reads_them_but_for_training():
         model.finish_update(AdamW(0.0, 0.0, weight_decay=0.0))
         assert lie_by_output(model) == {True}
         assert_equal(scores(model), before, atol=0)
+
+
+def test_threads_that_predict_after_training_wait_until_the_weights_lie_as_they_read_them(monkeypatch):
+    model = build_gliner(Source())
+    learn(model, AdamW(0.01, 0.01))
+    n_calls, by_input = [], shims.by_input
+
+    def slowly(network):
+        n_calls.append(network)
+        time.sleep(0.2)
+        by_input(network)
+
+    monkeypatch.setattr(shims, "by_input", slowly)
+    with ThreadPoolExecutor(8) as pool:
+        first, *others = pool.map(lambda _: scores(model), range(8))
+    assert len(n_calls) == 1
+    for other in others:
+        assert_equal(other, first, atol=0)
 
 
 def test_predicting_between_update_and_step_does_not_change_what_is_learned():
