@@ -11,7 +11,7 @@ from typing import Any
 
 PACKAGES = "spacy-gliner gliner gliner-spacy fast-gliner onnxruntime openvino torch transformers spacy".split()
 
-UNITS = ("avx2", "avx512f", "avx512_vnni", "amx_bf16")  # of those that matter
+UNITS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")  # of those that matter
 
 
 def machine() -> dict[str, Any]:

@@ -5,7 +5,6 @@ Training, saving and the vectors of labels that are read apart stay with the net
 
 import copy
 import logging
-import platform
 from typing import Literal, get_args
 
 import torch
@@ -14,6 +13,7 @@ from torch import nn
 from .int8 import Int8Linear
 from .layout import by_output
 from .network import Network
+from .products import PackedLinear, has_x86_bfloat16, is_x86
 from .transformer import Transformer, unpack
 
 Precision = Literal["float32", "bfloat16", "float16", "int8"]
@@ -55,16 +55,15 @@ def for_prediction(network: Network, precision: Precision = "float32", *, packed
         if not packed:
             unpack(transformer)
         if precision == "int8":
-            _quantize(transformer.backbone)
+            _replace_linears(transformer.backbone, Int8Linear)
+        if precision == "bfloat16" and device.type == "cpu" and has_x86_bfloat16():
+            _replace_linears(transformer.backbone, PackedLinear)
     return changed.eval()
 
 
 def has_bfloat16() -> bool:
     """Whether the CPU has units for matrices of bfloat16."""
-    if platform.machine().lower() in ("x86_64", "amd64"):
-        asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        return any(getattr(torch.cpu, name, bool)() for name in asked)
-    return _supported("_is_mkldnn_bf16_supported")
+    return has_x86_bfloat16() if is_x86() else _supported("_is_mkldnn_bf16_supported")
 
 
 def has_float16() -> bool:
@@ -76,10 +75,10 @@ def _supported(name: str) -> bool:
     return torch.backends.mkldnn.is_available() and bool(getattr(torch.ops.mkldnn, name)())
 
 
-def _quantize(module: nn.Module) -> None:
-    """Put an `Int8Linear` in place of every Linear."""
+def _replace_linears(module: nn.Module, kind: type[Int8Linear] | type[PackedLinear]) -> None:
+    """Put one of this kind in place of every Linear."""
     for name, child in module.named_children():
         if isinstance(child, nn.Linear):
-            setattr(module, name, Int8Linear(child))
+            setattr(module, name, kind(child))
         else:
-            _quantize(child)
+            _replace_linears(child, kind)
