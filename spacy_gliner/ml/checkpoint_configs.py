@@ -56,7 +56,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     if values.get("span_mode", "markerV0") not in HEADS:
         kinds.append(f"span_mode '{values['span_mode']}'")
     if values.get("triples_layer") not in (None, "", *TRIPLES):
-        kinds.append(f"triples_layer '{values['triples_layer']}', which has weights that are known for no checkpoint")
+        kinds.append(f"triples_layer '{values['triples_layer']}', which is none of {', '.join(TRIPLES)}")
     if kinds:
         raise ValueError(
             f"{folder} holds {' and '.join(kinds)}. Supported are uni-, bi- and poly-encoders with span_mode "

@@ -35,6 +35,7 @@ WEIGHT_NAMES = [
     ("prompt_rep_layer.", "head.project_label."),
     ("scorer.", "head."),
     ("pair_rep_layer.", "pairs.project_pair."),
+    ("triples_score_layer.interaction.", "pairs.triples."),
     ("relations_rep_layer.relation_rep_layer.", "pairs.links."),
 ]
 # Weights that the reference library stores and never uses: poolers and constant buffers; fusion layers of uni-encoders;

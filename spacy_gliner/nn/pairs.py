@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..types import PairLogits
 from .layers import Perceptron
-from .triples import TRIPLES
+from .triples import triples as scored_triples
 
 PAIRS = 1024
 ATTENTION_HEADS = 8
@@ -26,21 +26,25 @@ class PairHead(nn.Module):
 
     def __init__(self, *, width: int, dropout: float, links: str, triples: str = "") -> None:
         super().__init__()
-        self.triples = triples
-        self.project_pair = Perceptron(2 * width, 4 * width, width, dropout) if not triples else None
+        self.triples = scored_triples(triples, width, dropout) if triples else None
+        self.project_pair = Perceptron(2 * width, 4 * width, width, dropout) if self.triples is None else None
         self.links = LINKS[links](width) if links != "none" else None
 
     def forward(self, spans: Tensor, span_lengths: list[int], labels: Tensor, label_lengths: list[int]) -> PairLogits:
         """Spans (N, D) and labels (C, D) of all queries -> PairLogits."""
-        heads = tails = spans
-        if self.project_pair is not None:
-            by_head, by_tail = self.project_pair.first.weight.chunk(2, dim=1)
-            heads, tails = spans @ by_head.T, spans @ by_tail.T + self.project_pair.first.bias
-        of_spans = (rows.split(span_lengths) for rows in (spans, heads, tails))
+        of_spans = (rows.split(span_lengths) for rows in (spans, *self._ends(spans)))
         of_queries = zip(*of_spans, labels.split(label_lengths), strict=True)
         blocks = [self._score(*of_query).reshape(-1) for of_query in of_queries]
         scores = torch.cat([spans.new_zeros(0), *blocks])
         return PairLogits(scores, span_lengths, label_lengths, linked=self.links is not None)
+
+    def _ends(self, spans: Tensor) -> tuple[Tensor, Tensor]:
+        """Spans (N, D) as heads and as tails, (N, H) each."""
+        if self.triples is not None:
+            return self.triples.ends(spans)
+        assert self.project_pair is not None
+        by_head, by_tail = self.project_pair.first.weight.chunk(2, dim=1)
+        return spans @ by_head.T, spans @ by_tail.T + self.project_pair.first.bias
 
     def _score(self, spans: Tensor, heads: Tensor, tails: Tensor, labels: Tensor) -> Tensor:
         """spans (N, D), heads (N, H), tails (N, H), labels (C, D) -> (N, N, C + 1)."""
@@ -52,8 +56,9 @@ class PairHead(nn.Module):
             score = self.project_pair.onto(labels, n_spans * n_spans)
             blocks = [score(few[:, None] + tails) for few in heads.split(some)]
         else:
-            of_triples = TRIPLES[self.triples]
-            blocks = [of_triples(head, labels, tails[:, None])[None] for head in heads]
+            assert self.triples is not None
+            score_triples, parts = self.triples.by(labels), tails[:, None].split(max(1, PAIRS // max(1, len(labels))))
+            blocks = [torch.cat([score_triples(head, some) for some in parts])[None] for head in heads]
         linked = spans.new_zeros(n_spans, n_spans) if self.links is None else self.links(spans)
         return torch.cat([torch.cat(blocks), linked[:, :, None]], dim=2)
 

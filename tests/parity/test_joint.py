@@ -11,7 +11,7 @@ from gliner import GLiNER
 
 from spacy_gliner.decoding import candidates
 from spacy_gliner.ml.checkpoints import read_checkpoint, write_checkpoint
-from spacy_gliner.nn.triples import TRIPLES
+from spacy_gliner.nn.triples import FORMULAS
 
 from ..tiny import numbers, tiny_bert, tiny_deberta
 from .reference import LOGIT_TOLERANCE, ask, assert_entities_equal, build_reference
@@ -22,8 +22,17 @@ NETWORKS = {
     **{f"token, {links}": {"span_mode": "token_level", "relations_layer": links} for links in LINKS[:4]},
     **{
         f"markerV0, {triples}": {"span_mode": "markerV0", "relations_layer": "none", "triples_layer": triples}
-        for triples in TRIPLES
+        for triples in FORMULAS
         if triples != "HolE"  # fails in the reference where there is no pair; see nn/test_triples.py
+    },
+    **{  # of one width in the reference, whatever is asked for
+        f"token, {triples}": {
+            "span_mode": "token_level",
+            "relations_layer": "none",
+            "triples_layer": triples,
+            "hidden_size": 768,
+        }
+        for triples in ("TripleRE", "ERMLP")
     },
     "marker": {"span_mode": "marker", "relations_layer": "none"},
     "query": {"span_mode": "query", "relations_layer": "dot"},
