@@ -211,7 +211,8 @@ def collate(queries: Sequence[Query], tokenizer: PieceTokenizer, *, max_word_pie
         label_marks=torch.tensor(label_marks, dtype=torch.long),
         label_lengths=[len(query.labels) for query in queries],
         prompts_apart=list(apart) if tokenizer.labels_apart else None,
-        spans=_given_spans(queries),
+        spans=_given_spans(queries, [query.spans for query in queries]),
+        again=_given_spans(queries, [query.again for query in queries]),
         floors=_floors(queries),
     )
 
@@ -242,6 +243,7 @@ def collate_vectors(queries: Sequence[Query], vectors: Sequence[torch.Tensor]) -
         ),
         label_lengths=[len(query.labels) for query in queries],
         prompts_apart=list(apart),
+        again=_given_spans(queries, [query.again for query in queries]),
         vectors=torch.cat(words) if words else None,
         floors=_floors(queries),
     )
@@ -254,17 +256,17 @@ def _floors(queries: Sequence[Query]) -> list[float] | None:
     return [torch.tensor(query.floor, dtype=torch.float64).logit().item() - FLOOR_ROOM for query in queries]
 
 
-def _given_spans(queries: Sequence[Query]) -> GivenSpans | None:
-    if all(query.spans is None for query in queries):
+def _given_spans(queries: Sequence[Query], given: Sequence[Sequence[tuple[int, int]] | None]) -> GivenSpans | None:
+    if all(spans is None for spans in given):
         return None
-    if any(query.spans is None for query in queries):
-        raise ValueError("The queries of a batch must all ask for spans, or all for relations between given spans.")
+    if any(spans is None for spans in given):
+        raise ValueError("The queries of a batch must all ask for spans, or all for scores of given spans.")
     rows: list[tuple[int, int]] = []
     before = 0
-    for query in queries:
-        rows.extend((before + start, before + end - 1) for start, end in query.spans or ())
+    for query, spans in zip(queries, given, strict=True):
+        rows.extend((before + start, before + end - 1) for start, end in spans or ())
         before += len(query.words)
-    return GivenSpans(torch.tensor(rows, dtype=torch.long).view(-1, 2), [len(query.spans or ()) for query in queries])
+    return GivenSpans(torch.tensor(rows, dtype=torch.long).view(-1, 2), [len(spans or ()) for spans in given])
 
 
 def distinct_prompts(queries: Iterable[Query]) -> dict[str, int]:

@@ -3,7 +3,7 @@
 Does not know what the targets stand for; see `targets`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
@@ -14,6 +14,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from .targets import IGNORE
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+Parts = Callable[[Tensor], Sequence[Tensor]]
 
 
 def focal_loss(
@@ -65,8 +66,15 @@ def configure_focal_loss(
     return partial(focal_loss, alpha=alpha, gamma=gamma, smoothing=smoothing, reduction=reduction, weight=weight)
 
 
-def loss_and_gradient(scores: Tensor, target: Tensor, loss: Loss) -> tuple[float, Tensor]:
-    """The value of the loss at these scores and its gradient, a tensor of their shape."""
+def _whole(scores: Tensor) -> Sequence[Tensor]:
+    return (scores,)
+
+
+def loss_and_gradient(scores: Tensor, target: Tensor, loss: Loss, parts: Parts = _whole) -> tuple[float, Tensor]:
+    """The value of the loss at these scores and its gradient, a tensor of their shape.
+
+    parts: What the loss is taken of one by one, and summed.
+    """
     leaf = scores.detach().requires_grad_()
-    value = loss(leaf, target)
+    value = torch.stack([loss(*part) for part in zip(parts(leaf), parts(target), strict=True)]).sum()
     return float(value.detach()), torch.autograd.grad(value, leaf)[0]

@@ -91,4 +91,10 @@ def _(logits: TokenLogits, lessons: Sequence[Lesson]) -> Tensor:
                 block[span.start, row, 0] = 1.0
                 block[span.end - 1, row, 1] = 1.0
                 block[span.start : span.end, row, 2] = 1.0
+    for (query, spans, missing), block in zip(lessons, logits.again_per_query(target), strict=False):
+        again = {span: row for row, span in enumerate(query.again or ())}
+        block[[any(word in missing for word in range(*span)) for span in again]] = IGNORE
+        for span in spans:
+            if span.label in query.labels and span[:2] in again:
+                block[again[span[:2]], query.labels.index(span.label)] = 1.0
     return target.to(logits.scores.device)

@@ -36,6 +36,7 @@ class Query:
     spans: Spans `[start, end)` of words; then labels are relations, and scored for every ordered pair of these. None
         where labels are those of spans. Only for networks that know both.
     beside: What such a network reads for labels of the other kind, which are not scored.
+    again: Spans to score once more, to learn from; only for networks that do so with what they find. None otherwise.
     origin: Where the words come from, for networks that are given their vectors.
     floor: In 0..1; scores that are not above it are not wanted: they may be anything that is not above it.
     """
@@ -46,6 +47,7 @@ class Query:
     instruction: tuple[str, ...] = ()
     spans: tuple[tuple[int, int], ...] | None = None
     beside: tuple[str, ...] = ()
+    again: tuple[tuple[int, int], ...] | None = None
     origin: Origin | None = field(default=None, compare=False, repr=False)
     floor: float = field(default=0.0, compare=False, repr=False)
 
@@ -128,6 +130,7 @@ class Batch:
     labels_apart: Their pieces, or their vectors.
     labels_read: Whether they are vectors that went through `Network.read_labels`, and not only `encode_labels`.
     spans: Those between which labels are relations; None where labels are of spans.
+    again: Those to score once more, to learn from.
     vectors (W, E): Of words, where another component gives them; then there are no pieces.
     floors: Of each query, as a logit.
     """
@@ -144,6 +147,7 @@ class Batch:
     labels_apart: Pieces | Tensor | None = None
     labels_read: bool = False
     spans: GivenSpans | None = None
+    again: GivenSpans | None = None
     vectors: Tensor | None = None
     floors: list[float] | None = None
 
@@ -168,6 +172,7 @@ class Batch:
             label_marks=self.label_marks if self.prompts_apart is not None else sent(self.label_marks, device),
             labels_apart=apart,
             spans=None if self.spans is None else replace(self.spans, rows=sent(self.spans.rows, device)),
+            again=None if self.again is None else replace(self.again, rows=sent(self.again.rows, device)),
             vectors=vectors,
         )
 
@@ -218,16 +223,22 @@ class SpanLogits:
         shapes = [(w, self.width, c) for w, c in zip(self.word_lengths, self.label_lengths, strict=True)]
         return _views(self.scores if scores is None else scores, shapes)
 
+    def parts(self, scores: Tensor) -> tuple[Tensor, ...]:
+        """Of a tensor like the scores what a loss is taken of: all."""
+        return (scores,)
+
 
 @dataclass(frozen=True)
 class TokenLogits:
     """Start, end and inside scores for every word and label (GLiNER multi-task, 2.1).
 
-    scores: All queries' (W, C, 3) blocks, flattened, one after the other.
+    scores: All queries' (W, C, 3) blocks, flattened, one after the other; behind them the (N, C) blocks of spans that
+        were to be scored once more.
     span_score: How a span's score follows from its words' probabilities: the minimum of start, end and inside (the
         reference library since 0.2.17), or the mean of inside (the paper).
     rescore: Of a network that scores what it finds once more: a query's row and spans (N, 2) of its words, by their
         first and last, -> scores (N, C), which count in place of those.
+    again_lengths: How many spans of each query were to be scored once more; None where none were.
     """
 
     scores: Tensor
@@ -235,11 +246,24 @@ class TokenLogits:
     label_lengths: list[int]
     span_score: SpanScore = "minimum"
     rescore: Callable[[int, Tensor], Tensor] | None = None
+    again_lengths: list[int] | None = None
 
     def per_query(self, scores: Tensor | None = None) -> list[Tensor]:
         """One (words, labels, 3) view per query, of the scores or of another tensor of their shape."""
         shapes = [(w, c, 3) for w, c in zip(self.word_lengths, self.label_lengths, strict=True)]
-        return _views(self.scores if scores is None else scores, shapes)
+        return _views(self.parts(self.scores if scores is None else scores)[0], shapes)
+
+    def again_per_query(self, scores: Tensor | None = None) -> list[Tensor]:
+        """One (spans, labels) view per query, of the spans that were to be scored once more."""
+        shapes = list(zip(self.again_lengths or (), self.label_lengths, strict=False))
+        return _views(self.parts(self.scores if scores is None else scores)[-1], shapes) if shapes else []
+
+    def parts(self, scores: Tensor) -> tuple[Tensor, ...]:
+        """Of a tensor like the scores what is of words and, if there is any, what is of spans: a loss for each."""
+        if self.again_lengths is None:
+            return (scores,)
+        n_spans = sum(n * c for n, c in zip(self.again_lengths, self.label_lengths, strict=True))
+        return scores.split([len(scores) - n_spans, n_spans])
 
 
 @dataclass(frozen=True)
@@ -260,6 +284,10 @@ class PairLogits:
         """One (spans, spans, labels + 1) view per query, of the scores or of another tensor of their shape."""
         shapes = [(n, n, c + 1) for n, c in zip(self.span_lengths, self.label_lengths, strict=True)]
         return _views(self.scores if scores is None else scores, shapes)
+
+    def parts(self, scores: Tensor) -> tuple[Tensor, ...]:
+        """Of a tensor like the scores what a loss is taken of: all."""
+        return (scores,)
 
 
 Logits = SpanLogits | TokenLogits | PairLogits

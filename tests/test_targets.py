@@ -1,11 +1,15 @@
 """Targets are the inverse of decoding."""
 
+import random
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_gliner.decoding import candidates, drop_overlaps, valid_spans
+from spacy_gliner.pipeline.lessons import scored_again
 from spacy_gliner.targets import IGNORE, make_targets
 from spacy_gliner.types import Lesson, PairLogits, Query, ScoredSpan, SpanLogits, TokenLogits
 
@@ -187,3 +191,27 @@ def test_which_pairs_are_related_is_learned_of_relations_that_are_not_asked_too(
         [nothing, ignored, ignored],
         [ignored, ignored, ignored],
     ]
+
+
+def test_spans_to_score_once_more_are_gold_or_not_or_unknown():
+    query = replace(query_of(6), again=((0, 2), (1, 2), (3, 5), (4, 5)))
+    other = replace(query_of(0), again=())
+    gold = [ScoredSpan(0, 2, "person", 1.0), ScoredSpan(3, 5, "city", 1.0), ScoredSpan(2, 3, "city", 1.0)]
+    logits = replace(token_logits([query, other]), again_lengths=[4, 0])
+    logits = replace(logits, scores=torch.zeros(6 * 3 * 3 + 4 * 3))
+    target = make_targets(logits, [Lesson(query, gold, (4,)), Lesson(other, [])])
+    of_spans, of_nothing = logits.again_per_query(target)
+    assert of_spans.tolist() == [[1, 0, 0], [0, 0, 0], [IGNORE, IGNORE, 1], [IGNORE] * 3]
+    assert of_nothing.shape == (0, 3)
+    of_words = make_targets(token_logits([query]), [Lesson(query, gold, (4,))])
+    assert torch.equal(logits.parts(target)[0], of_words)
+
+
+@given(queries_with_gold(overlapping=True), st.integers(0, 9))
+def test_what_is_scored_once_more_is_gold_and_what_is_not(case, seed):
+    for lesson in lessons(*case):
+        n_words, again = len(lesson.query.words), scored_again(lesson, random.Random(seed)).query.again
+        assert all(0 <= start < end <= n_words for start, end in again)
+        assert {span[:2] for span in lesson.gold} <= set(again)
+        assert list(again) == sorted(set(again))
+        assert not n_words or again

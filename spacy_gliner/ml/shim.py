@@ -183,15 +183,7 @@ class GlinerShim(Shim):
         return replace(logits, scores=logits.scores.float()), _no_backprop
 
     def begin_update(self, inputs: Batch) -> tuple[Logits, Callable[[Tensor], None]]:
-        """Run in training mode, and only here: at all other times the network is in evaluation mode.
-
-        Raises ValueError for a network that scores twice what it finds, as the second score would not be learned.
-        """
-        if self.network.config.represent_spans:
-            raise ValueError(
-                "This network has a token head and another that scores spans once more (represent_spans), which is not "
-                "trained here. Put a new head on its encoder: spacy_gliner.NewNetwork.v1 with the folder as backbone."
-            )
+        """Run in training mode, and only here: at all other times the network is in evaluation mode."""
         self.own()
         self._lay_out(trains=True)
         self.network.train()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from ..types import Reps, SpanLogits, SpanScore, TokenLogits
+from ..types import GivenSpans, Reps, SpanLogits, SpanScore, TokenLogits
 from .context import ContextEncoder
 from .layers import Perceptron
 from .products import applied, has_faster_onednn, product
@@ -186,6 +186,13 @@ class TokenHead(nn.Module):
             labels = [of_query[:, :-width] for of_query in labels]
         scores = self._score(words, labels) if words else reps.words.new_zeros(0)
         return TokenLogits(scores, reps.word_lengths, reps.label_lengths, self.span_score, rescore)
+
+    def score_again(self, reps: Reps, spans: GivenSpans) -> Tensor:
+        """Of each query's spans the (N, C) of all its labels, flattened: what `TokenLogits.rescore` gives."""
+        labels = reps.per_query(reps.labels[:, -self.proj_label.in_features :])
+        represented = self.represent(reps, spans.rows).split(spans.lengths)
+        blocks = [(rows @ of_query.T).view(-1) for rows, of_query in zip(represented, labels, strict=True)]
+        return torch.cat([reps.words.new_zeros(0), *blocks])
 
     def _rescorer(self, reps: Reps, labels: list[Tensor]) -> Callable[[int, Tensor], Tensor]:
         first_words = [0, *itertools.accumulate(reps.word_lengths)]

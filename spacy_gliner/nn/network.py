@@ -4,12 +4,13 @@ Does not know where weights come from.
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
+import torch
 from torch import Tensor, nn
 
-from ..types import Batch, Logits, Pieces, Pooling, SpanScore
+from ..types import Batch, Logits, Pieces, Pooling, SpanScore, TokenLogits
 from .context import ContextEncoder
 from .encoders import BiEncoder, LabelEncoder, StoredLabels, UniEncoder
 from .fusion import Fusion
@@ -134,6 +135,9 @@ class Network(nn.Module):
         reps = self.encoder(batch)
         if batch.spans is None:
             logits: Logits = self.head(reps)
+            if batch.again is not None and isinstance(self.head, TokenHead) and isinstance(logits, TokenLogits):
+                again = self.head.score_again(reps, batch.again)
+                logits = replace(logits, scores=torch.cat([logits.scores, again]), again_lengths=batch.again.lengths)
             return logits
         if self.pairs is None:
             raise ValueError("This network knows no relations between given spans; only joint networks do.")

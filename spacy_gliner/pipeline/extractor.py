@@ -207,7 +207,7 @@ class Extractor(TrainablePipe):
             backprop_vectors([])
             return losses
         logits, backprop = self.model.begin_update(with_vectors([lesson.query for lesson in learned], vectors))
-        loss, d_scores = loss_and_gradient(logits.scores, make_targets(logits, learned), self.loss)
+        loss, d_scores = loss_and_gradient(logits.scores, make_targets(logits, learned), self.loss, logits.parts)
         backprop_vectors(backprop(replace(logits, scores=d_scores)))
         if sgd:
             self.finish_update(sgd)

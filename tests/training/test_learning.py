@@ -14,11 +14,13 @@ from spacy.util import fix_random_seed, load_config
 from thinc.api import Adam, Config
 
 from spacy_gliner.ml.architectures import shim_of
+from spacy_gliner.ml.checkpoints import write_checkpoint
 from spacy_gliner.ml.parameters import freeze_weights, parameter_groups
 from spacy_gliner.training.corpora import JsonCorpus
 from spacy_gliner.training.optimizers import AdamW
 
 from ..pipeline.helpers import assert_same, scored
+from ..tiny import tiny_bert, tiny_network_checkpoint
 
 ROWS = [
     {"tokens": "Bill Gates works in Seattle".split(), "spans": [[0, 1, "person"], [4, 4, "city"]]},
@@ -99,6 +101,30 @@ def test_a_handful_of_examples_is_learned_saved_loaded_and_found(new_nlp, rows, 
     texts = [" ".join(row["tokens"]) for row in ROWS]
     assert_same(again.pipe(texts), nlp.pipe(texts))
     assert predicted(again, examples) == gold(examples)
+
+
+@pytest.mark.parametrize("network", [{}, {"label_backbone": tiny_bert(), "lstm_layers": 0}], ids=["uni", "bi"])
+def test_a_network_that_scores_spans_once_more_learns_both_scores(rows, tmp_path, network):
+    checkpoint = tiny_network_checkpoint(seed=3, represent_spans=True, dropout=0.0, **network)
+    write_checkpoint(checkpoint, tmp_path / "checkpoint")
+    nlp = spacy.blank("en")
+    model = {"source": {"name": str(tmp_path / "checkpoint")}}
+    config = {"labels": LABELS, "sample_labels": SAME_LABELS, "loss": {"alpha": 0.9}, "model": model}
+    nlp.add_pipe("gliner_ner", config=config)
+    examples = list(JsonCorpus(rows)(nlp))
+    losses = learn(nlp, examples, steps=300)
+    assert losses[-1] < 0.1 * losses[0]
+    changed = shim_of(nlp.get_pipe("gliner_ner").model).network
+    assert all(
+        not torch.equal(a, b)
+        for a, b in zip(changed.head.markers.parameters(), checkpoint.network.head.markers.parameters(), strict=True)
+    )
+    assert predicted(nlp, examples) == gold(examples)
+    assert all(
+        ent._.gliner_score > 0.5 for doc in nlp.pipe(" ".join(row["tokens"]) for row in ROWS) for ent in doc.ents
+    )
+    nlp.to_disk(tmp_path / "pipeline")
+    assert predicted(spacy.load(tmp_path / "pipeline"), examples) == gold(examples)
 
 
 def test_spans_across_windows_and_beside_space_are_learned_where_they_stand(new_nlp):
