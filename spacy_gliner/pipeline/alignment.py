@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from spacy.tokens import Span
 from spacy.training import Example
+from spacy.util import filter_spans
 
 logger = logging.getLogger("spacy_gliner")
 
@@ -20,6 +21,20 @@ def aligned_spans(example: Example, spans: Sequence[Span]) -> list[Span]:
             example.reference.text[:60],
         )
     return aligned
+
+
+def spans_apart(ends: Sequence[Span]) -> list[Span]:
+    """Ends of gold relations that can be entities together, longer ones before shorter. Warns of the others."""
+    apart: list[Span] = filter_spans(ends)
+    kept = {(span.start, span.end) for span in apart}
+    if lost := [span for span in ends if (span.start, span.end) not in kept]:
+        logger.warning(
+            "Of gold relations, %d ends overlap others, as '%s' does. doc.ents can't hold both, and relations of these "
+            "ends are not learned. Have a span group hold the entities (entities_key).",
+            len({(span.start, span.end) for span in lost}),
+            lost[0].text[:60],
+        )
+    return apart
 
 
 def missing_tokens(example: Example, spans: Iterable[Span], unknown: Iterable[int] = ()) -> set[int]:

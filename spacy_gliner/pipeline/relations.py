@@ -8,13 +8,12 @@ from typing import Any, ClassVar, Literal
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Example
-from spacy.util import filter_spans
 
 from ..decoding import drop_overlaps_per_label
 from ..losses import Loss
 from ..ml.architectures import GlinerModel
 from ..types import Query, ScoredSpan
-from .alignment import aligned_span, aligned_spans, missing_tokens
+from .alignment import aligned_span, aligned_spans, missing_tokens, spans_apart
 from .extensions import register_extensions
 from .extractor import Extractor
 from .lessons import SampleLabels
@@ -217,7 +216,7 @@ class Relations:
             return doc
         others = aligned_spans(example, list(reference.ents)) if reference.has_annotation("ENT_IOB") else list(doc.ents)
         labels = {place(span): span.label_ for span in [*others, *(end for end in ends if end.label)]}
-        heads = filter_spans(ends)
+        heads = spans_apart(ends)
         others = [span for span in others if not any(span.start < h.end and h.start < span.end for h in heads)]
         entities = [  # spaCy has no entities without a label
             Span(doc, span.start, span.end, label=labels.get(place(span)) or ENTITY) for span in [*heads, *others]
