@@ -48,15 +48,6 @@ def last_runs(rows: Sequence[Row]) -> list[Row]:
     return [row for of_one in last.values() for row in of_one if row["run"] == max(one["run"] for one in of_one)]
 
 
-def summary_tables(rows: Sequence[Row]) -> str:
-    """A table for every processor, under its name and the units it has."""
-    by_processor: dict[str, list[Row]] = {}
-    for row in rows:
-        name, *_, units = row["machine"]["processor"].split(", ")
-        by_processor.setdefault(f"{name}, {units}", []).append(row)
-    return "\n\n".join(f"**{name}**\n\n{summary_table(of_one)}" for name, of_one in by_processor.items())
-
-
 def summary_table(rows: Sequence[Row]) -> str:
     """A line for every work and number of labels, a column for every peer: its best size of batches, its last run."""
     peers = list(dict.fromkeys(peer_of(row) for row in rows if row["system"] != "spacy-gliner"))
@@ -223,7 +214,7 @@ def stream_table(rows: Sequence[Row]) -> str:
 
 
 TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
-    "speed": summary_tables,
+    "speed": summary_table,
     "startup": startup_table,
     "length": length_table,
     "stream": stream_table,

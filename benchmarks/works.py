@@ -6,7 +6,7 @@ others are given its groups, and texts cut into parts that they read whole.
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,12 +19,9 @@ from spacy_gliner.ml.checkpoints import Checkpoint, read_checkpoint, write_check
 from spacy_gliner.ml.shim import UNLIMITED_PIECES
 from spacy_gliner.ml.sources import EMBEDDED
 from spacy_gliner.nn.network import Network, NetworkConfig, build_network
-from spacy_gliner.nn.products import product
 from spacy_gliner.pipeline.parts import label_groups
 from spacy_gliner.pipeline.words import WORD
 from spacy_gliner.types import Query
-
-Multiply = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 ASSETS = Path(__file__).parent.parent / "assets"
 LENGTHS = {"short": (5, 35), "paragraph": (110, 150), "long": (2000, 2000), "very-long": (10_000, 10_000)}
@@ -207,17 +204,13 @@ def token_head_flops(config: NetworkConfig, n_words: int, n_labels: int) -> floa
 
 
 def product_speed(size: int = 1024) -> float:
-    """Operations per second of a large product of float32 matrices, by the faster library: the limit of this moment."""
+    """Operations per second of a large product of float32 matrices: the limit of this moment."""
     a, b = torch.randn(2, size, size)
-    with torch.inference_mode():
-        return max(2 * size**3 / _seconds(multiply, a, b) for _ in range(6) for multiply in (torch.mm, _by_product))
+    torch.mm(a, b)
+    return max(2 * size**3 / _seconds(a, b) for _ in range(5))
 
 
-def _by_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    return product(a, b.T)
-
-
-def _seconds(multiply: Multiply, a: torch.Tensor, b: torch.Tensor) -> float:
+def _seconds(a: torch.Tensor, b: torch.Tensor) -> float:
     begin = time.perf_counter()
-    multiply(a, b)
+    torch.mm(a, b)
     return time.perf_counter() - begin

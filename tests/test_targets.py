@@ -214,4 +214,9 @@ def test_what_is_scored_once_more_is_gold_and_what_is_not(case, seed):
         assert all(0 <= start < end <= n_words for start, end in again)
         assert {span[:2] for span in lesson.gold} <= set(again)
         assert list(again) == sorted(set(again))
+        gold = {span[:2] for span in lesson.gold}
+        possible = n_words * (n_words + 1) // 2
+        if gold and len(gold) == 1 and possible > 1:
+            ((start, end),) = gold
+            assert any(a < end and start < b for a, b in set(again) - gold)
         assert not n_words or again

@@ -10,7 +10,6 @@ from ..transfer import sent
 from ..types import Batch, Pieces, Pooling, Reps
 from .fusion import Fusion
 from .layers import BiLSTM
-from .products import applied
 from .transformer import Transformer
 
 
@@ -55,7 +54,7 @@ class UniEncoder(nn.Module):
         words = _words(self.projection, of_words, batch, self.pooling)
         if self.lstm is not None:
             words = self.lstm(words, batch.word_lengths)
-        labels = applied(self.projection, of_labels)
+        labels = self.projection(of_labels)
         return Reps(*_without_instructions(words, batch), labels, batch.label_lengths)
 
 
@@ -189,7 +188,7 @@ def _rows(batch: Batch, pooling: Pooling) -> Tensor:
 
 def _words(projection: nn.Module, pieces: Tensor, batch: Batch, pooling: Pooling) -> Tensor:
     """The vector of each word from those of its pieces, which `_rows` names; zeros for a word without any."""
-    values, sizes = applied(projection, pieces), batch.word_sizes
+    values, sizes = projection(pieces), batch.word_sizes
     if pooling in ("first", "last"):
         words: Tensor = values.masked_fill((batch.word_starts < 0)[:, None], 0.0)
         return words

@@ -15,7 +15,6 @@ from torch.nn.functional import pad
 from ..types import GivenSpans, Reps, SpanLogits, SpanScore, TokenLogits
 from .context import ContextEncoder
 from .layers import Perceptron
-from .products import applied, has_faster_onednn, product
 from .screening import pays, screened_products
 from .spans import Markers, in_context
 
@@ -58,8 +57,8 @@ class SpanHead(Markers):
         first = self.out_project if isinstance(self.out_project, nn.Linear) else self.out_project.first
         by_start, by_end = first.weight.chunk(2, dim=1)
         words = in_context(self.context, reps)
-        starts = product(self.project_start(words).relu(), by_start)
-        ends = product(self.project_end(words).relu(), by_end, first.bias)
+        starts = self.project_start(words).relu() @ by_start.T
+        ends = self.project_end(words).relu() @ by_end.T + first.bias
         labels = reps.labels if reps.labels_read else self.read_labels(reps.labels)
         floors = reps.floors or [-torch.inf] * len(reps.word_lengths)
         of_words = (rows.split(reps.word_lengths) for rows in (starts, ends))
@@ -85,7 +84,7 @@ class SpanHead(Markers):
         """labels (C, D) -> what scores the sums of so many spans (…, H) beside them: (…, C)."""
         project = self.out_project
         if isinstance(project, nn.Linear):
-            return lambda hidden: product(hidden, labels)
+            return lambda hidden: hidden @ labels.T
         if pays(labels, floor):
             return lambda hidden: screened_products(project, hidden, labels, floor)
         return project.onto(labels, n_spans)
@@ -176,8 +175,8 @@ class TokenHead(nn.Module):
     def forward(self, reps: Reps) -> TokenLogits:
         """Reps -> TokenLogits."""
         by_word = self.out_mlp.first.weight.chunk(3, dim=1)[0]
-        sums, factors = applied(self.proj_token, reps.words).chunk(2, dim=1)
-        words = list(torch.cat([product(sums, by_word), factors], dim=1).split(reps.word_lengths))
+        sums, factors = self.proj_token(reps.words).chunk(2, dim=1)
+        words = list(torch.cat([sums @ by_word.T, factors], dim=1).split(reps.word_lengths))
         labels = list(reps.per_query(reps.labels if reps.labels_read else self.read_labels(reps.labels)))
         rescore = None
         if self.rescores:
@@ -234,11 +233,9 @@ class TokenHead(nn.Module):
         products = _pairs([(w[:, -width:], c[:, -width:]) for w, c in parts], torch.mul, of_products)
         sums = _pairs([(w[:, :-width], c[:, :-width]) for w, c in parts], torch.add, of_sums)
         in_place = not torch.is_grad_enabled() and sums.dtype == by_product.dtype
-        if in_place and has_faster_onednn():
-            sums += product(products, by_product)
-        else:
-            sums = (sums.addmm_ if in_place else sums.addmm)(products, by_product.T)
-        return applied(self.out_mlp.second, self.out_mlp.activate(sums))
+        sums = (sums.addmm_ if in_place else sums.addmm)(products, by_product.T)
+        scores: Tensor = self.out_mlp.second(self.out_mlp.activate(sums))
+        return scores
 
 
 def _joined(blocks: list[Tensor], reps: Reps) -> Tensor:

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .products import applied
-
 Rounded = tuple[Tensor, Tensor]
 
 
@@ -67,6 +65,6 @@ def each(linears: Sequence[nn.Module], hidden: Tensor) -> list[Tensor]:
     """What several Linears give for the same rows (N, in), which are rounded once."""
     of_8_bits = [linear for linear in linears if isinstance(linear, Int8Linear)]
     if len(of_8_bits) < len(linears):
-        return [applied(linear, hidden) for linear in linears]
+        return [linear(hidden) for linear in linears]
     rounded = rounded_by_row(hidden)
     return [linear.of_rounded(rounded) for linear in of_8_bits]

@@ -5,8 +5,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-
-from .products import applied, product
+from torch.nn.functional import linear
 
 
 class Perceptron(nn.Sequential):
@@ -25,13 +24,6 @@ class Perceptron(nn.Sequential):
         """The Linear that gives the output."""
         return cast(nn.Linear, self[3])
 
-    def forward(self, rows: Tensor) -> Tensor:
-        """(…, in) -> (…, out)."""
-        if torch.is_grad_enabled() or self.training:
-            learned: Tensor = super().forward(rows)
-            return learned
-        return applied(self.second, applied(self.first, rows, "relu"))
-
     def activate(self, hidden: Tensor) -> Tensor:
         """What lies between the two. Without a gradient, `hidden` itself is overwritten: it may be large."""
         if not torch.is_grad_enabled() and not self.training:
@@ -43,9 +35,9 @@ class Perceptron(nn.Sequential):
         """What `first` gave (…, H) -> output · label (…, C), for labels (C, D); what is least work for so many rows."""
         width, n_hidden = self.second.weight.shape
         if n_hidden * len(labels) * (n_rows + width) > n_rows * width * (n_hidden + len(labels)):
-            return lambda hidden: product(applied(self.second, self.activate(hidden)), labels)
+            return lambda hidden: self.second(self.activate(hidden)) @ labels.T
         weight, bias = labels @ self.second.weight, labels @ self.second.bias  # of few labels, fewer products
-        return lambda hidden: product(self.activate(hidden), weight, bias)
+        return lambda hidden: linear(self.activate(hidden), weight, bias)
 
 
 class BiLSTM(nn.Module):

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from .packing import Group, activated, added, attend, fed_forward, grouped
-from .products import applied
 
 Turns = tuple[Tensor, Tensor]
 
@@ -51,7 +50,7 @@ class PackedModernBert:
         for number, layer in enumerate(self.backbone.layers):
             local = number % self.config.global_attn_every_n_layers != 0
             reach = self.config.local_attention // 2 if local else None
-            read = self._attend(applied(layer.attn.Wqkv, layer.attn_norm(hidden)), turns[local], groups, reach)
+            read = self._attend(layer.attn.Wqkv(layer.attn_norm(hidden)), turns[local], groups, reach)
             if rows is not None and number == len(self.backbone.layers) - 1:
                 read, hidden = read[rows], hidden[rows]
             hidden = added(layer.attn.Wo, read, hidden)
@@ -78,7 +77,7 @@ class PackedModernBert:
 
 def _gated(layer: Any) -> Callable[[Tensor], Tensor]:
     def gated(hidden: Tensor) -> Tensor:
-        inner, gate = applied(layer.mlp.Wi, layer.mlp_norm(hidden)).chunk(2, dim=-1)
+        inner, gate = layer.mlp.Wi(layer.mlp_norm(hidden)).chunk(2, dim=-1)
         return activated(layer.mlp.act, inner.contiguous()).mul_(gate)
 
     return gated

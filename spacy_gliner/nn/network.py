@@ -135,7 +135,8 @@ class Network(nn.Module):
         reps = self.encoder(batch)
         if batch.spans is None:
             logits: Logits = self.head(reps)
-            if batch.again is not None and isinstance(self.head, TokenHead) and isinstance(logits, TokenLogits):
+            if batch.again is not None and self.scores_again and isinstance(logits, TokenLogits):
+                assert isinstance(self.head, TokenHead)
                 again = self.head.score_again(reps, batch.again)
                 logits = replace(logits, scores=torch.cat([logits.scores, again]), again_lengths=batch.again.lengths)
             return logits
@@ -156,6 +157,11 @@ class Network(nn.Module):
         """What `encode_labels` gave -> what a Batch may bring as `labels_apart`: all that depends on no text."""
         fused = isinstance(self.encoder, BiEncoder) and self.encoder.fusion is not None
         return vectors if fused else self.head.read_labels(vectors)
+
+    @property
+    def scores_again(self) -> bool:
+        """Whether what is found is scored once more; joint networks represent spans for their relations only."""
+        return isinstance(self.head, TokenHead) and self.head.rescores
 
     @property
     def max_pieces(self) -> int | None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, gelu, scaled_dot_product_attention
 
 from ..transfer import sent
-from .products import applied, has_faster_onednn
+from .bfloat16 import PackedLinear
 
 # Sequences of so many pieces fill a product by themselves.
 ALONE = 128
@@ -116,17 +116,16 @@ def _padded(n_heads: int, firsts: list[int], lengths: list[int], n_pieces: int, 
 def added(linear: nn.Module, inputs: Tensor, hidden: Tensor, dropped: float = 0.0) -> Tensor:
     """`linear(inputs) + hidden`, of the former so much dropped; without a gradient, hidden itself is overwritten.
 
-    New memory costs as much as a sum: MKL adds a product where it is made, that of others is small and near when added.
+    New memory costs as much as a sum, and a product can be added where it is made.
     """
     if dropped or torch.is_grad_enabled():
         return dropout(linear(inputs), dropped) + hidden
-    by_mkl = isinstance(linear, nn.Linear) and not has_faster_onednn()
-    if inputs.device.type == "cpu" and not by_mkl:
+    if isinstance(linear, PackedLinear):
         for part, of_part in zip(hidden.split(ROWS), inputs.split(ROWS), strict=True):
-            part.add_(applied(linear, of_part))
+            part.add_(linear(of_part))
         return hidden
     if not isinstance(linear, nn.Linear) or not inputs.dtype == hidden.dtype == linear.weight.dtype:
-        return hidden.add_(linear(inputs))  # cast as it is needed (autocast)
+        return hidden.add_(linear(inputs))  # in 8 bits, or cast as it is needed (autocast)
     if linear.bias is not None:
         hidden.add_(linear.bias)
     return hidden.addmm_(inputs, linear.weight.T)
@@ -142,10 +141,10 @@ def activated(activation: Callable[[Tensor], Tensor], hidden: Tensor) -> Tensor:
 
 def wide(intermediate: Any) -> Callable[[Tensor], Tensor]:
     """The first half of the feed-forward layer of BERT and DeBERTa."""
-    activation = intermediate.intermediate_act_fn
-    if _is_gelu(activation):
-        return lambda hidden: applied(intermediate.dense, hidden, "gelu")
-    return lambda hidden: activation(applied(intermediate.dense, hidden))
+    activation, dense = intermediate.intermediate_act_fn, intermediate.dense
+    if isinstance(dense, PackedLinear) and _is_gelu(activation):
+        return dense.gelu
+    return lambda hidden: activated(activation, dense(hidden))
 
 
 def _is_gelu(activation: Callable[[Tensor], Tensor]) -> bool:

@@ -10,10 +10,10 @@ from typing import Literal, get_args
 import torch
 from torch import nn
 
+from .bfloat16 import PackedLinear, has_x86_bfloat16, is_x86
 from .int8 import Int8Linear
 from .layout import by_output
 from .network import Network
-from .products import PackedLinear, has_x86_bfloat16, is_x86
 from .transformer import Transformer, unpack
 
 Precision = Literal["float32", "bfloat16", "float16", "int8"]

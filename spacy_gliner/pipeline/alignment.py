@@ -1,7 +1,7 @@
 """From the tokens of a reference to those of the predicted Doc."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from spacy.tokens import Span
 from spacy.training import Example
@@ -23,16 +23,18 @@ def aligned_spans(example: Example, spans: Sequence[Span]) -> list[Span]:
     return aligned
 
 
-def spans_apart(ends: Sequence[Span]) -> list[Span]:
-    """Ends of gold relations that can be entities together, longer ones before shorter. Warns of the others."""
+def spans_apart(ends: Sequence[Span], needed: Iterable[Span], key: Callable[[Span], Hashable]) -> list[Span]:
+    """Ends of gold relations that can be entities together, longer ones before shorter.
+
+    Warns of those that are needed and are not among them, nor another with the same key.
+    """
     apart: list[Span] = filter_spans(ends)
-    kept = {(span.start, span.end) for span in apart}
-    if lost := [span for span in ends if (span.start, span.end) not in kept]:
+    kept = {key(span) for span in apart}
+    if lost := [span for span in needed if key(span) not in kept]:
         logger.warning(
-            "Of gold relations, %d ends overlap others, as '%s' does. doc.ents can't hold both, and relations of these "
-            "ends are not learned. Have a span group hold the entities (entities_key).",
-            len({(span.start, span.end) for span in lost}),
-            lost[0].text[:60],
+            "Of gold relations, ends overlap each other and doc.ents can't hold both. Nothing is learned of relations "
+            "of: %s. Have a span group hold the entities (entities_key).",
+            ", ".join(f"'{text[:60]}'" for text in dict.fromkeys(span.text for span in lost)),
         )
     return apart
 

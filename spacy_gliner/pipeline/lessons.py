@@ -56,7 +56,7 @@ class Teacher:
                 doc = task.given(example)
                 asked, missing = labels_for(doc, others), task.missing(example)
                 for lesson in lessons(row, doc, gold, missing, asked, task, windows(doc), self._draw, shim):
-                    yield scored_again(lesson, self.rng) if shim.network.config.represent_spans else lesson
+                    yield scored_again(lesson, self.rng) if shim.network.scores_again else lesson
 
     def state(self) -> list[Any]:
         """What later lessons depend on."""
@@ -128,16 +128,16 @@ def lessons(
 
 
 def scored_again(lesson: Lesson, rng: random.Random) -> Lesson:
-    """The lesson, with spans to score once more: gold and, of each, a span as long elsewhere and one that overlaps it.
+    """The lesson, with spans to score once more: gold and, of each, one as long elsewhere and one that overlaps it.
 
     The reference library draws only the former kind; what a network finds and is not gold mostly overlaps what is.
     """
     n_words, again = len(lesson.query.words), {span[:2] for span in lesson.gold}
     for start, end in sorted(again) or [(0, 1)]:
         first = rng.randrange(max(1, n_words - (end - start) + 1))
-        wider = max(0, start - rng.randrange(3)), min(n_words, end + rng.randrange(3))
-        within = rng.randrange(start, end)
-        again |= {(first, min(n_words, first + end - start)), rng.choice([wider, (start, within + 1), (within, end)])}
+        wider = [(start - 1, end), (start, end + 1), (start - 1, end + 1)]
+        near = [(a, b) for a, b in [*wider, (start + 1, end), (start, end - 1)] if 0 <= a < b <= n_words]
+        again |= {(first, min(n_words, first + end - start)), *rng.sample(near, min(1, len(near)))}
     return lesson._replace(query=replace(lesson.query, again=tuple(sorted(again)) if n_words else ()))
 
 

@@ -3,17 +3,15 @@
 import torch
 
 from spacy_gliner.nn.layers import BiLSTM, Perceptron
-from spacy_gliner.nn.products import applied
 
 
 def test_a_perceptron_is_its_parts():
     perceptron = Perceptron(4, 6, 3, 0.5).eval()
     inputs = torch.randn(5, 4)
     with torch.no_grad():
-        expected = applied(perceptron.second, applied(perceptron.first, inputs).relu())
+        expected = perceptron.second((perceptron.first(inputs)).relu())
         assert torch.equal(perceptron(inputs), expected)
-        assert torch.equal(applied(perceptron.second, perceptron.activate(applied(perceptron.first, inputs))), expected)
-    assert torch.equal(perceptron(inputs), perceptron.second(perceptron.first(inputs).relu()))
+        assert torch.equal(perceptron.second(perceptron.activate(perceptron.first(inputs))), expected)
 
 
 def test_the_lstm_reads_each_text_by_itself_and_none_that_is_empty():

@@ -591,15 +591,21 @@ def test_ends_of_gold_relations_join_the_heads_of_a_group(make_nlp):
     assert "heads" not in example.predicted.spans
 
 
-@pytest.mark.parametrize("entities_key, given", [(None, [(0, 3), (7, 9)]), ("heads", [(0, 3), (1, 3), (7, 9)])])
-def test_ends_of_gold_relations_that_overlap_are_told_of_where_entities_can_not(make_nlp, caplog, entities_key, given):
-    nlp = make_nlp(entities_key=entities_key)
-    example = gold_example(nlp, [((0, 3), "met", (7, 9)), ((1, 3), "met", (7, 9)), ((7, 9), "met", (1, 3))])
-    doc = nlp.get_pipe("gliner_relations").task.given(example)
-    spans = doc.spans["heads"] if entities_key else doc.ents
-    assert {(span.start, span.end) for span in spans} & {(0, 3), (1, 3), (7, 9)} == set(given)
-    told = "1 ends overlap others, as 'Gates founded' does" in caplog.text
-    assert told == (entities_key is None)
+@pytest.mark.parametrize(
+    "facts, lost",
+    [
+        ([((1, 3), "met", (7, 9)), ((0, 3), "met", (7, 9))], True),
+        ([((7, 9), "met", (0, 3)), ((7, 9), "met", (1, 3))], False),  # a tail need not be an entity
+        ([((0, 3), "met", (7, 9)), ((0, 2), "met", (14, 15)), ((10, 12), "met", (7, 9))], False),  # elsewhere it is one
+    ],
+)
+def test_heads_that_doc_ents_can_not_hold_are_told_of_where_nothing_is_learned_of_them(make_nlp, caplog, facts, lost):
+    for entities_key in (None, "heads"):
+        caplog.clear()
+        nlp = make_nlp(entities_key=entities_key, sample_labels=ALL)
+        asked = lessons(nlp, gold_example(nlp, facts))
+        assert ("relations of: 'Gates founded'" in caplog.text) == (lost and entities_key is None)
+        assert bool(asked.get("Gates founded <> met")) == (lost and entities_key is not None)
 
 
 def test_gold_moves_to_the_tokens_of_the_prediction(make_nlp, caplog):
