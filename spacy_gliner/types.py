@@ -205,8 +205,14 @@ class Reps:
             yield labels if torch.equal(rows, everything) else labels[sent(rows, labels.device)]
 
 
+class _AtOnce:
+    def parts(self, scores: Tensor) -> tuple[Tensor, ...]:
+        """Of a tensor like the scores what a loss is taken of: all."""
+        return (scores,)
+
+
 @dataclass(frozen=True)
-class SpanLogits:
+class SpanLogits(_AtOnce):
     """A score for every span of up to `width` words and every label.
 
     scores: All queries' (W, K, C) blocks, flattened, one after the other. `[start, width - 1, label]`; where
@@ -222,10 +228,6 @@ class SpanLogits:
         """One (words, K, labels) view per query, of the scores or of another tensor of their shape."""
         shapes = [(w, self.width, c) for w, c in zip(self.word_lengths, self.label_lengths, strict=True)]
         return _views(self.scores if scores is None else scores, shapes)
-
-    def parts(self, scores: Tensor) -> tuple[Tensor, ...]:
-        """Of a tensor like the scores what a loss is taken of: all."""
-        return (scores,)
 
 
 @dataclass(frozen=True)
@@ -267,7 +269,7 @@ class TokenLogits:
 
 
 @dataclass(frozen=True)
-class PairLogits:
+class PairLogits(_AtOnce):
     """A score for every ordered pair of given spans and every label of relations.
 
     scores: All queries' (N, N, C + 1) blocks, flattened, one after the other. `[head, tail, label]`, where the last
@@ -284,10 +286,6 @@ class PairLogits:
         """One (spans, spans, labels + 1) view per query, of the scores or of another tensor of their shape."""
         shapes = [(n, n, c + 1) for n, c in zip(self.span_lengths, self.label_lengths, strict=True)]
         return _views(self.scores if scores is None else scores, shapes)
-
-    def parts(self, scores: Tensor) -> tuple[Tensor, ...]:
-        """Of a tensor like the scores what a loss is taken of: all."""
-        return (scores,)
 
 
 Logits = SpanLogits | TokenLogits | PairLogits

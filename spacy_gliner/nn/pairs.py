@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..types import PairLogits
 from .layers import Perceptron
-from .triples import triples as scored_triples
+from .triples import build_triples
 
 PAIRS = 1024
 ATTENTION_HEADS = 8
@@ -26,7 +26,7 @@ class PairHead(nn.Module):
 
     def __init__(self, *, width: int, dropout: float, links: str, triples: str = "") -> None:
         super().__init__()
-        self.triples = scored_triples(triples, width, dropout) if triples else None
+        self.triples = build_triples(triples, width, dropout) if triples else None
         self.project_pair = Perceptron(2 * width, 4 * width, width, dropout) if self.triples is None else None
         self.links = LINKS[links](width) if links != "none" else None
 

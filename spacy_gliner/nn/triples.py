@@ -239,6 +239,6 @@ WEIGHTED: dict[str, type[Triples]] = {
 TRIPLES = (*FORMULAS, *WEIGHTED)
 
 
-def triples(name: str, width: int, dropout: float) -> Triples:
+def build_triples(name: str, width: int, dropout: float) -> Triples:
     """How triples are scored, by its name, one of `TRIPLES`."""
     return WEIGHTED[name](width, dropout) if name in WEIGHTED else Formula(width, dropout, name)

@@ -1,7 +1,7 @@
 """From the tokens of a reference to those of the predicted Doc."""
 
 import logging
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 
 from spacy.tokens import Span
 from spacy.training import Example
@@ -23,14 +23,16 @@ def aligned_spans(example: Example, spans: Sequence[Span]) -> list[Span]:
     return aligned
 
 
-def spans_apart(ends: Sequence[Span], needed: Iterable[Span], key: Callable[[Span], Hashable]) -> list[Span]:
+def spans_apart(
+    ends: Sequence[Span], key: Callable[[Span], Hashable], needed: Collection[Hashable] | None = None
+) -> list[Span]:
     """Ends of gold relations that can be entities together, longer ones before shorter.
 
-    Warns of those that are needed and are not among them, nor another with the same key.
+    Warns of needed keys (None: all) that none of them has.
     """
     apart: list[Span] = filter_spans(ends)
     kept = {key(span) for span in apart}
-    if lost := [span for span in needed if key(span) not in kept]:
+    if lost := [span for span in ends if key(span) not in kept and (needed is None or key(span) in needed)]:
         logger.warning(
             "Of gold relations, ends overlap each other and doc.ents can't hold both. Nothing is learned of relations "
             "of: %s. Have a span group hold the entities (entities_key).",

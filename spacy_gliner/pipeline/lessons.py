@@ -130,7 +130,8 @@ def lessons(
 def scored_again(lesson: Lesson, rng: random.Random) -> Lesson:
     """The lesson, with spans to score once more: gold and, of each, one as long elsewhere and one that overlaps it.
 
-    The reference library draws only the former kind; what a network finds and is not gold mostly overlaps what is.
+    Without gold, of the first word. The reference library draws only spans elsewhere; what a network finds and is not
+    gold mostly overlaps what is.
     """
     n_words, again = len(lesson.query.words), {span[:2] for span in lesson.gold}
     for start, end in sorted(again) or [(0, 1)]:

@@ -216,8 +216,8 @@ class Relations:
             return doc
         others = aligned_spans(example, list(reference.ents)) if reference.has_annotation("ENT_IOB") else list(doc.ents)
         labels = {place(span): span.label_ for span in [*others, *(end for end in ends if end.label)]}
-        of_heads = aligned_spans(example, [relation.head for relation in relations])
-        heads = spans_apart(ends, ends, place) if self.pairs() else spans_apart(ends, of_heads, head_text)
+        of_heads = {head_text(relation.head) for relation in relations}
+        heads = spans_apart(ends, place) if self.pairs() else spans_apart(ends, head_text, of_heads)
         others = [span for span in others if not any(span.start < h.end and h.start < span.end for h in heads)]
         entities = [  # spaCy has no entities without a label
             Span(doc, span.start, span.end, label=labels.get(place(span)) or ENTITY) for span in [*heads, *others]

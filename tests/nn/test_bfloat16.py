@@ -7,7 +7,6 @@ import torch
 from torch import nn
 from torch.nn.functional import gelu
 
-from spacy_gliner.nn import precision
 from spacy_gliner.nn.bfloat16 import PackedLinear, has_x86_bfloat16
 from spacy_gliner.nn.layout import by_input
 from spacy_gliner.nn.precision import for_prediction
@@ -36,7 +35,6 @@ def test_all_linears_of_a_backbone_are_packed(backbone):
 def test_without_units_or_onednn_nothing_is_packed(monkeypatch):
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     assert not has_x86_bfloat16()
-    monkeypatch.setattr(precision, "has_x86_bfloat16", lambda: False)
     changed = for_prediction(tiny_network_checkpoint().network, "bfloat16")
     assert not any(isinstance(module, PackedLinear) for module in changed.modules())
 

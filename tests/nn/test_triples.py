@@ -5,7 +5,7 @@ import torch
 from gliner.modeling.multitask.triples_layers import TriplesScoreLayer
 
 from spacy_gliner.nn.pairs import PairHead
-from spacy_gliner.nn.triples import FORMULAS, TRIPLES, WEIGHTED, TuckER, triples
+from spacy_gliner.nn.triples import FORMULAS, TRIPLES, WEIGHTED, TuckER, build_triples
 
 
 def test_holographic_scores_are_those_of_a_circular_correlation():
@@ -22,7 +22,7 @@ def test_scores_equal_the_reference(name):
     for weight in theirs.state_dict().values():  # of a training: running means and variances too
         if weight.is_floating_point():
             weight.uniform_(0.1, 0.4)
-    ours = triples(name, 8, 0.5).eval()
+    ours = build_triples(name, 8, 0.5).eval()
     ours.load_state_dict(theirs.interaction.state_dict())
     spans, relations = torch.randn(4, 8), torch.randn(3, 8)
     heads, tails = ours.ends(spans)
