@@ -46,14 +46,23 @@ def _(logits: SpanLogits, queries: Sequence[Query], limits: Sequence[list[float]
         above = _above_one_limit(logits.scores.detach(), next(filter(None, limits))[0], [b.shape for b in blocks])
     else:
         above = (_above(block, of_query) for block, of_query in zip(blocks, limits, strict=True))
+    places = logits.reached or [None] * len(queries)
     return [
         [
             ScoredSpan(start, start + extra + 1, query.labels[label], score)
-            for (start, extra, label), score in zip(rows.tolist(), probs.tolist(), strict=True)
+            for (start, extra, label), score in zip(_spans(rows, of_rows, logits.width), probs.tolist(), strict=True)
             if start + extra < len(query.words)
         ]
-        for query, (rows, probs) in zip(queries, above, strict=True)
+        for query, (rows, probs), of_rows in zip(queries, above, places, strict=True)
     ]
+
+
+def _spans(rows: Tensor, places: Tensor | None, width: int) -> list[list[int]]:
+    """Start, width - 1 and label of indices (N, 3); or of indices (N, 2), of a place among all spans and a label."""
+    if places is None:
+        return rows.tolist()
+    place = places[rows[:, 0]]
+    return torch.stack([place // width, place % width, rows[:, 1]], dim=1).tolist()
 
 
 def _above_one_limit(scores: Tensor, limit: float, shapes: Sequence[torch.Size]) -> Iterator[tuple[Tensor, Tensor]]:

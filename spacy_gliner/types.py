@@ -217,16 +217,20 @@ class SpanLogits(_AtOnce):
 
     scores: All queries' (W, K, C) blocks, flattened, one after the other. `[start, width - 1, label]`; where
         `start + width` passes the end of the words the value means nothing.
+    reached: Of each query the only spans (R) that are there, as places in (W, K), and its block is (R, C); or None.
     """
 
     scores: Tensor
     word_lengths: list[int]
     label_lengths: list[int]
     width: int
+    reached: Sequence[Tensor | None] | None = None
 
     def per_query(self, scores: Tensor | None = None) -> list[Tensor]:
-        """One (words, K, labels) view per query, of the scores or of another tensor of their shape."""
-        shapes = [(w, self.width, c) for w, c in zip(self.word_lengths, self.label_lengths, strict=True)]
+        """One (words, K, labels) view per query, of the scores or of another tensor of their shape; or (R, labels)."""
+        reached = self.reached or [None] * len(self.word_lengths)
+        of_queries = zip(self.word_lengths, self.label_lengths, reached, strict=True)
+        shapes = [(w, self.width, c) if r is None else (len(r), c) for w, c, r in of_queries]
         return _views(self.scores if scores is None else scores, shapes)
 
 

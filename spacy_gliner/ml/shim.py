@@ -121,7 +121,8 @@ class GlinerShim(Shim):
         """How many pieces of a pass each word takes; one, where another component reads them."""
         if self.network.config.backbone is None:
             return [1] * len(words)
-        return [min(len(pieces), self.max_word_pieces) for pieces in self.tokenizer.pieces(words)]
+        most = self.max_word_pieces
+        return [min(len(pieces), most) for pieces in self.tokenizer.pieces(words)]
 
     @property
     def max_pieces(self) -> int:

@@ -35,6 +35,22 @@ class PackedLinear(nn.Module):
         return multiplied
 
 
+def in_bfloat16(rows: Tensor) -> Tensor:
+    """(N, D) -> (N or more, D), zeros behind them; see `program_rows`."""
+    padded = rows.new_zeros(program_rows(len(rows)), rows.shape[1], dtype=torch.bfloat16)
+    padded[: len(rows)] = rows
+    return padded
+
+
+def program_rows(n_rows: int) -> int:
+    """The next of few numbers of rows: for each that is multiplied, oneDNN makes a program and keeps it.
+
+    16 for each doubling: of the rows at most a sixteenth more, or 15 of few.
+    """
+    step = max(16, 1 << max(0, n_rows.bit_length() - 5))
+    return -(-n_rows // step) * step
+
+
 def is_x86() -> bool:
     """Whether this is a processor of Intel's or AMD's kind."""
     return platform.machine().lower() in ("x86_64", "amd64")

@@ -15,7 +15,7 @@ from torch.nn.functional import pad
 from ..types import GivenSpans, Reps, SpanLogits, SpanScore, TokenLogits
 from .context import ContextEncoder
 from .layers import Perceptron
-from .screening import pays, screened_products
+from .screening import MANY_LABELS, margins, possible, screened
 from .spans import Markers, in_context
 
 # Of so many words beside labels, what lies between two products stays near a CPU's core; small products take longer.
@@ -48,9 +48,11 @@ class SpanHead(Markers):
         self.project_label = Perceptron(width, 4 * width, width, dropout)
 
     def read_labels(self, labels: Tensor) -> Tensor:
-        """labels (C, D) -> (C, D), the part of the head that knows no words."""
+        """labels (C, D) -> (C, D), the part of the head that knows no words; behind it their margins, if need be."""
         read: Tensor = self.project_label(labels)
-        return read
+        if isinstance(self.out_project, nn.Linear) or not possible(read):
+            return read
+        return torch.cat([read, margins(self.out_project, read)], dim=1)
 
     def forward(self, reps: Reps) -> SpanLogits:
         """Reps -> SpanLogits."""
@@ -59,35 +61,33 @@ class SpanHead(Markers):
         words = in_context(self.context, reps)
         starts = self.project_start(words).relu() @ by_start.T
         ends = self.project_end(words).relu() @ by_end.T + first.bias
-        labels = reps.labels if reps.labels_read else self.read_labels(reps.labels)
+        labels = reps.labels if reps.labels_read else self.project_label(reps.labels)
         floors = reps.floors or [-torch.inf] * len(reps.word_lengths)
         of_words = (rows.split(reps.word_lengths) for rows in (starts, ends))
-        blocks = [
-            self._score(*parts).reshape(-1) for parts in zip(*of_words, reps.per_query(labels), floors, strict=True)
-        ]
-        return SpanLogits(_joined(blocks, reps), reps.word_lengths, reps.label_lengths, self.max_width)
+        of_queries = zip(*of_words, reps.per_query(labels), floors, strict=True)
+        scored = [self._score(*of_query) for of_query in of_queries]
+        blocks = _joined([scores.reshape(-1) for scores, _ in scored], reps)
+        reached = [places for _, places in scored]
+        return SpanLogits(blocks, reps.word_lengths, reps.label_lengths, self.max_width, reached)
 
-    def _score(self, starts: Tensor, ends: Tensor, labels: Tensor, floor: float) -> Tensor:
-        """starts (W, H), ends (W, H), labels (C, D) -> (W, K, C)."""
+    def _score(self, starts: Tensor, ends: Tensor, labels: Tensor, floor: float) -> tuple[Tensor, Tensor | None]:
+        """starts (W, H), ends (W, H), labels (C, D) -> (W, K, C); or of some spans only (R, C), and which these are."""
         n_words = len(starts)
         if not n_words:
-            return labels.new_zeros(0, self.max_width, len(labels))
+            return labels.new_zeros(0, self.max_width, len(labels)), None
         # A view of the ends of all widths; those behind the last word mean nothing.
         of_widths = pad(ends, (0, 0, 0, self.max_width - 1)).unfold(0, self.max_width, 1).transpose(1, 2)
         whole = torch.is_grad_enabled() or starts.device.type != "cpu"
         some = n_words if whole else max(1, PAIRS // self.max_width)
-        scorer = self._scorer(labels, n_words * self.max_width, floor)
-        parts = zip(starts.split(some), of_widths.split(some), strict=True)
-        return torch.cat([scorer(of_starts[:, None] + of_ends) for of_starts, of_ends in parts])
-
-    def _scorer(self, labels: Tensor, n_spans: int, floor: float) -> Callable[[Tensor], Tensor]:
-        """labels (C, D) -> what scores the sums of so many spans (…, H) beside them: (…, C)."""
+        few = zip(starts.split(some), of_widths.split(some), strict=True)
+        parts = (of_starts[:, None] + of_ends for of_starts, of_ends in few)
         project = self.out_project
         if isinstance(project, nn.Linear):
-            return lambda hidden: hidden @ labels.T
-        if pays(labels, floor):
-            return lambda hidden: screened_products(project, hidden, labels, floor)
-        return project.onto(labels, n_spans)
+            return torch.cat([part @ labels.T for part in parts]), None
+        labels, of_labels = labels.tensor_split([project.second.out_features], dim=1)
+        if of_labels.shape[1] and len(labels) >= MANY_LABELS and floor > -torch.inf:
+            return screened(project, parts, labels, of_labels, floor)
+        return torch.cat(list(map(project.onto(labels, n_words * self.max_width), parts))), None
 
 
 class RepresentedSpanHead(nn.Module):

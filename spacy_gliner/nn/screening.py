@@ -1,12 +1,15 @@
-"""Scores of many labels, of which only those above a floor are wanted: on a CPU with matrix units for bfloat16.
+"""Scores of many labels, of which only those above a floor are wanted: on a CPU with units for bfloat16.
 
-A first look in bfloat16 gives an upper bound of every score, with all that rounding may do. Only spans that can reach
-the floor are scored in full precision, so that nothing above it is lost, and every score above it is exact.
+A first look in bfloat16 gives an upper bound of a span's scores, with all that rounding may do. Only spans that can
+reach the floor are scored in full precision, so that nothing above it is lost, and every score above it is exact.
 """
+
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
+from .bfloat16 import has_x86_bfloat16, in_bfloat16
 from .layers import Perceptron
 
 # With fewer labels, less is computed anyway: they are folded into the last Linear.
@@ -16,39 +19,50 @@ ROUNDING = 2.0**-8
 ROOM = 1.1
 
 
-def pays(labels: Tensor, floor: float) -> bool:
-    """Whether to screen: in prediction, with a floor and many labels, where the machine is made for it."""
-    possible = floor > -torch.inf and len(labels) >= MANY_LABELS and not torch.is_grad_enabled()
-    return possible and labels.device.type == "cpu" and labels.dtype == torch.float32 and _has_matrix_units()
+def possible(labels: Tensor) -> bool:
+    """Whether screening may be faster for such labels, if they are many: in prediction, on machines made for it."""
+    plain = labels.device.type == "cpu" and labels.dtype == torch.float32 and not torch.is_grad_enabled()
+    return plain and has_x86_bfloat16()
 
 
-def screened_products(perceptron: Perceptron, hidden: Tensor, labels: Tensor, floor: float) -> Tensor:
-    """As what `Perceptron.onto` gives, where scores above the floor are wanted; others are only not above it.
+def margins(perceptron: Perceptron, labels: Tensor) -> Tensor:
+    """labels (C, D) -> (C, 3): how far a score may be above what bfloat16 gives for it.
 
-    hidden (…, H), labels (C, D) -> (…, C).
+    For rows `h` and outputs `o = W · h + b`, in parts of `|h|`, in parts of `|o|`, and at all. With a rounding error
+    `u`, a score `l · o` is wrong by `l · W (h - h')`, at most `u |l · W| |h|`; by `l · (W - W') h'`; by `l · (b - b')`;
+    by `u |o| |l|` and `|o| |l - l'|` as outputs and labels are rounded; and by `u |o| |l|` as it is rounded itself.
     """
-    rows = perceptron.activate(hidden).reshape(-1, hidden.shape[-1])
-    bound = _upper_bound(perceptron, rows, labels)
-    reach = (bound.amax(dim=1).float() > floor).nonzero()[:, 0]  # bfloat16 would round the floor
-    scores = bound.float()
-    scores[reach] = perceptron.second(rows[reach]) @ labels.T
-    return scores.view(*hidden.shape[:-1], len(labels))
+    weight, bias = perceptron.second.weight, perceptron.second.bias
+    by_row = ROUNDING * (labels @ weight).norm(dim=1) + (labels @ _rounding(weight)).norm(dim=1)
+    by_output = 2 * ROUNDING * labels.norm(dim=1) + _rounding(labels).norm(dim=1)
+    at_all = (labels @ _rounding(bias)).abs()
+    return ROOM * torch.stack([by_row, by_output, at_all], dim=1)
 
 
-def _upper_bound(perceptron: Perceptron, rows: Tensor, labels: Tensor) -> Tensor:
-    """rows (N, H), none of them negative, labels (C, D) -> (N, C): no score is higher, in bfloat16.
+def screened(
+    perceptron: Perceptron, parts: Iterable[Tensor], labels: Tensor, margins: Tensor, floor: float
+) -> tuple[Tensor, Tensor]:
+    """Scores as of `Perceptron.onto` for the rows that can reach the floor, and which these are.
 
-    With a rounding error `u`, an output `o = W · row + b` is wrong by at most `2u |W| · row + u |b| + u |o|`, and its
-    product with a label by that times the label, and `2u |o| · |label|` more.
+    parts (…, H) of the rows, labels (C, D) and their margins (C, 3) -> (R, C), and R places among all rows.
     """
-    weight, bias, rows = (t.bfloat16() for t in (perceptron.second.weight, perceptron.second.bias, rows))
-    outputs = torch.addmm(bias, rows, weight.T)
-    errors = torch.addmm(bias.abs() / 2, rows, weight.abs().T).mul_(2).add_(outputs.abs(), alpha=3)
-    both = torch.cat([outputs, errors.mul_(ROUNDING * ROOM)], dim=1)
-    labels = labels.bfloat16()
-    return both @ torch.cat([labels, labels.abs()], dim=1).T
+    weight, bias, rough_labels = (t.bfloat16() for t in (perceptron.second.weight, perceptron.second.bias, labels))
+    by_row, by_output, at_all = margins.amax(dim=0)
+    reaching, places, first = [], [], 0
+    for part in parts:
+        rows = perceptron.activate(part).flatten(0, -2)
+        outputs = torch.addmm(bias, in_bfloat16(rows), weight.T)
+        highest = (outputs @ rough_labels.T)[: len(rows)].amax(dim=1).float()
+        of_outputs = outputs[: len(rows)].float().norm(dim=1)
+        bound = highest + by_row * rows.norm(dim=1) + by_output * of_outputs + at_all
+        reach = (bound > floor).nonzero()[:, 0]
+        reaching.append(rows[reach])
+        places.append(reach + first)
+        first += len(rows)
+        del part, rows  # the next part takes their memory
+    return perceptron.second(torch.cat(reaching)) @ labels.T, torch.cat(places)
 
 
-def _has_matrix_units() -> bool:
-    known = getattr(torch.cpu, "_is_amx_tile_supported", None)
-    return bool(known is not None and known())
+def _rounding(values: Tensor) -> Tensor:
+    """What is lost as they are rounded to bfloat16."""
+    return values - values.bfloat16().float()

@@ -4,10 +4,12 @@ import copy
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import gelu
 
-from spacy_gliner.nn.bfloat16 import PackedLinear, has_x86_bfloat16
+from spacy_gliner.nn.bfloat16 import PackedLinear, has_x86_bfloat16, in_bfloat16, program_rows
 from spacy_gliner.nn.layout import by_input
 from spacy_gliner.nn.precision import for_prediction
 
@@ -49,3 +51,12 @@ def test_a_packed_linear_is_the_linear(shape):
         expected = layer(rows)
         torch.testing.assert_close(packed(rows), expected, atol=0.02, rtol=0.02)
         torch.testing.assert_close(packed.gelu(rows), gelu(expected.float()).bfloat16(), atol=0.02, rtol=0.02)
+
+
+@given(n_rows=st.integers(0, 5000))
+def test_rows_are_padded_to_few_numbers(n_rows):
+    padded = program_rows(n_rows)
+    assert n_rows <= padded <= max(n_rows + 15, n_rows * 17 / 16)
+    assert len({program_rows(fewer) for fewer in range(1, n_rows + 1)}) <= 16 * 8
+    rows = torch.ones(n_rows % 40, 3)
+    assert in_bfloat16(rows).tolist() == [[1.0] * 3] * len(rows) + [[0.0] * 3] * (program_rows(len(rows)) - len(rows))

@@ -1,5 +1,7 @@
 """What screening leaves out is not above the floor, and what is above it is exact."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import example, given
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from spacy_gliner.decoding import candidates
 from spacy_gliner.nn import heads, screening
 from spacy_gliner.nn.layers import Perceptron
-from spacy_gliner.nn.screening import screened_products
+from spacy_gliner.nn.screening import margins, screened
 from spacy_gliner.types import Query
 
 from ..pipeline.helpers import scored
@@ -19,37 +21,51 @@ from ..tiny import numbers, tiny_bert, tiny_deberta, tiny_network_checkpoint
     seed=st.integers(0, 10_000),
     scale=st.sampled_from([0.01, 1.0, 30.0]),
     floor=st.floats(-20.0, 20.0),
-    n_rows=st.integers(0, 40),
+    sizes=st.lists(st.integers(0, 40), min_size=1, max_size=3),
     n_labels=st.integers(1, 60),
 )
-@example(seed=127, scale=1.0, floor=18.1875, n_rows=27, n_labels=27)  # a floor that bfloat16 rounds up
-def test_scores_above_the_floor_are_exact_and_no_other_is_above_it(seed, scale, floor, n_rows, n_labels):
+@example(seed=127, scale=1.0, floor=18.1875, sizes=[27], n_labels=27)  # a floor that bfloat16 rounds up
+def test_scores_above_the_floor_are_exact_and_no_other_is_above_it(seed, scale, floor, sizes, n_labels):
     generator = torch.Generator().manual_seed(seed)
     perceptron = Perceptron(8, 48, 16, dropout=0.1).eval()
     with torch.inference_mode():
         for parameter in perceptron.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
-        hidden = torch.randn(n_rows, 48, generator=generator) * scale
+        hidden = torch.randn(sum(sizes), 48, generator=generator) * scale
         labels = torch.randn(n_labels, 16, generator=generator)
         exact = perceptron.second(hidden.relu()) @ labels.T
-        screened = screened_products(perceptron, hidden.clone(), labels, floor)
-    above = exact > floor + 1e-4 * scale
-    torch.testing.assert_close(screened[above], exact[above], atol=1e-4 * scale, rtol=1e-5)
-    assert not (screened[exact < floor - 1e-4 * scale] > floor).any()
+        of_labels = margins(perceptron, labels)
+        found, places = screened(perceptron, hidden.clone().split(sizes), labels, of_labels, floor)
+    assert found.shape == (len(places), n_labels)
+    left_out = torch.ones(len(hidden), dtype=torch.bool).index_fill(0, places, False)
+    assert not (exact[left_out] > floor + 1e-5 * scale).any()
+    torch.testing.assert_close(found, exact[places], atol=1e-4 * scale, rtol=1e-5)
+
+
+def test_what_is_far_below_the_floor_is_not_scored():
+    generator = torch.Generator().manual_seed(1)
+    perceptron = Perceptron(8, 512, 128, dropout=0.1).eval()
+    with torch.inference_mode():
+        hidden = torch.randn(400, 512, generator=generator)
+        labels = torch.randn(300, 128, generator=generator)
+        highest = (perceptron.second(hidden.relu()) @ labels.T).amax(dim=1)
+        floor = float(highest.quantile(0.9))
+        _, places = screened(perceptron, [hidden], labels, margins(perceptron, labels), floor)
+    assert 40 <= len(places) <= 200
 
 
 @pytest.fixture
 def everywhere(monkeypatch):
-    """Screening on any machine and for any number of labels; gives how often it was done."""
+    """Screening on any machine and for any number of labels; gives for how many labels it was done each time."""
     seen = []
-    monkeypatch.setattr(screening, "MANY_LABELS", 1)
-    monkeypatch.setattr(screening, "_has_matrix_units", lambda: True)
+    monkeypatch.setattr(heads, "MANY_LABELS", 1)
+    monkeypatch.setattr(screening, "has_x86_bfloat16", lambda: True)
 
     def note(*inputs):
         seen.append(len(inputs[2]))
-        return screened_products(*inputs)
+        return screened(*inputs)
 
-    monkeypatch.setattr(heads, "screened_products", note)
+    monkeypatch.setattr(heads, "screened", note)
     return seen
 
 
@@ -64,7 +80,10 @@ def test_a_bi_encoder_finds_the_same_with_screening(everywhere):
         found = []
         for query in (wanted, exact):
             with torch.inference_mode():
-                logits = checkpoint.network(numbers([query], checkpoint.tokenizer))
+                batch = numbers([query], checkpoint.tokenizer)
+                vectors = checkpoint.network.encode_labels(batch.labels_apart)
+                known = replace(batch, labels_apart=checkpoint.network.read_labels(vectors), labels_read=True)
+                logits = checkpoint.network(known)
             found.append(candidates(logits, [query], threshold=threshold)[0])
         assert [span[:3] for span in found[0]] == [span[:3] for span in found[1]]
         assert [span.score for span in found[0]] == pytest.approx([span.score for span in found[1]], abs=1e-5)
@@ -79,7 +98,7 @@ def test_a_pipeline_screens_with_the_lowest_threshold_of_its_labels(make_nlp, ti
     doc = nlp(text)
     assert everywhere
     everywhere.clear()
-    screening.MANY_LABELS = 10_000
+    heads.MANY_LABELS = 10_000
     exact = nlp(text)
     assert not everywhere
     assert [span[:3] for span in scored(doc)] == [span[:3] for span in scored(exact)]
