@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout
 
 from .int8 import each
-from .packing import Group, added, attend, fed_forward, grouped, wide
+from .packing import Group, added, attend, fed_forward, grouped, places_of, wide
 
 # Their positions start behind the padding index; those of the others at 0.
 BEHIND_PADDING = ("roberta", "xlm-roberta", "camembert")
@@ -143,7 +143,7 @@ class PackedBert:
         """
         groups = grouped(lengths, self.backbone.config.num_attention_heads, embedded.device)
         of_all = self.backbone.embeddings
-        places = torch.cat([torch.arange(length, device=embedded.device) for length in lengths])
+        places = places_of(lengths, len(embedded), embedded.device)
         embedded = embedded + of_all.token_type_embeddings.weight[0]
         p = self.backbone.config.hidden_dropout_prob if self.backbone.training else 0.0
         embedded = embedded + of_all.position_embeddings(places + self.first_position)
@@ -161,7 +161,7 @@ class PackedBert:
     def _attend(self, attention: Any, hidden: Tensor, groups: list[Group]) -> Tensor:
         """(P, D) -> (P, D), each sequence by itself."""
         projected = each((attention.query, attention.key, attention.value), hidden)
-        read = projected[0].new_empty(len(hidden) + 1, hidden.shape[1])
+        read = projected[0].new_zeros(len(hidden) + 1, hidden.shape[1])
         p = self.backbone.config.attention_probs_dropout_prob if self.backbone.training else 0.0
         for group in groups:
             query, key, value = (group.heads(rows) for rows in projected)

@@ -4,6 +4,7 @@ import platform
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 
 class PackedLinear(nn.Module):
@@ -35,20 +36,22 @@ class PackedLinear(nn.Module):
         return multiplied
 
 
-def in_bfloat16(rows: Tensor) -> Tensor:
-    """(N, D) -> (N or more, D), zeros behind them; see `program_rows`."""
-    padded = rows.new_zeros(program_rows(len(rows)), rows.shape[1], dtype=torch.bfloat16)
-    padded[: len(rows)] = rows
-    return padded
+def rows_of_programs(n_rows: int, like: Tensor) -> int:
+    """How many rows to multiply in place of so many: in bfloat16 on a CPU the next of few numbers, otherwise as many.
 
-
-def program_rows(n_rows: int) -> int:
-    """The next of few numbers of rows: for each that is multiplied, oneDNN makes a program and keeps it.
-
-    16 for each doubling: of the rows at most a sixteenth more, or 15 of few.
+    For every number of rows, oneDNN makes a program of about half a megabyte, and keeps up to a thousand. So there are
+    16 numbers for each doubling: at most a sixteenth more rows, or 15 of few.
     """
+    if like.dtype != torch.bfloat16 or like.device.type != "cpu":
+        return n_rows
     step = max(16, 1 << max(0, n_rows.bit_length() - 5))
     return -(-n_rows // step) * step
+
+
+def for_programs(rows: Tensor) -> Tensor:
+    """(N, D) -> (N or more, D), zeros behind them; see `rows_of_programs`."""
+    more = rows_of_programs(len(rows), rows) - len(rows)
+    return pad(rows, (0, 0, 0, more)) if more else rows
 
 
 def is_x86() -> bool:

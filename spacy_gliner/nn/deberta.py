@@ -78,7 +78,7 @@ class PackedDeberta:
             for of_all, near in ((of_keys, places.flip(0)), (of_queries, places))
         )
         reach = len(places) // 2
-        read = queries.new_empty(len(hidden) + 1, hidden.shape[1])
+        read = queries.new_zeros(len(hidden) + 1, hidden.shape[1])
         for group in groups:
             near = slice(reach - group.length + 1, reach + group.length)
             of_group = [group.heads(rows) for rows in (queries, keys, values)]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from ..types import GivenSpans, Reps, SpanLogits, SpanScore, TokenLogits
+from .bfloat16 import for_programs, rows_of_programs
 from .context import ContextEncoder
 from .layers import Perceptron
 from .screening import MANY_LABELS, margins, possible, screened
@@ -58,9 +59,10 @@ class SpanHead(Markers):
         """Reps -> SpanLogits."""
         first = self.out_project if isinstance(self.out_project, nn.Linear) else self.out_project.first
         by_start, by_end = first.weight.chunk(2, dim=1)
-        words = in_context(self.context, reps)
-        starts = self.project_start(words).relu() @ by_start.T
-        ends = self.project_end(words).relu() @ by_end.T + first.bias
+        words = for_programs(in_context(self.context, reps))
+        n_words = len(reps.words)
+        starts = (self.project_start(words).relu() @ by_start.T)[:n_words]
+        ends = (self.project_end(words).relu() @ by_end.T + first.bias)[:n_words]
         labels = reps.labels if reps.labels_read else self.project_label(reps.labels)
         floors = reps.floors or [-torch.inf] * len(reps.word_lengths)
         of_words = (rows.split(reps.word_lengths) for rows in (starts, ends))
@@ -175,8 +177,8 @@ class TokenHead(nn.Module):
     def forward(self, reps: Reps) -> TokenLogits:
         """Reps -> TokenLogits."""
         by_word = self.out_mlp.first.weight.chunk(3, dim=1)[0]
-        sums, factors = self.proj_token(reps.words).chunk(2, dim=1)
-        words = list(torch.cat([sums @ by_word.T, factors], dim=1).split(reps.word_lengths))
+        sums, factors = self.proj_token(for_programs(reps.words)).chunk(2, dim=1)
+        words = list(torch.cat([sums @ by_word.T, factors], dim=1)[: len(reps.words)].split(reps.word_lengths))
         labels = list(reps.per_query(reps.labels if reps.labels_read else self.read_labels(reps.labels)))
         rescore = None
         if self.rescores:
@@ -223,8 +225,8 @@ class TokenHead(nn.Module):
         """Memory (N, 4 · D) and (N, D) for what is computed of pairs, group by group; none with a gradient."""
         if torch.is_grad_enabled():
             return None, None
-        width = self.proj_token.in_features
-        return words.new_empty(n_pairs, words.shape[1] - width), words.new_empty(n_pairs, width)
+        width, n_rows = self.proj_token.in_features, rows_of_programs(n_pairs, words)
+        return words.new_empty(n_rows, words.shape[1] - width), words.new_empty(n_rows, width)
 
     def _score_pairs(self, parts: list[Pairs], of_sums: Tensor | None, of_products: Tensor | None) -> Tensor:
         """Every word beside every label of a part: (N, 3), part by part, word by word. Overwrites the rooms."""
@@ -235,7 +237,7 @@ class TokenHead(nn.Module):
         in_place = not torch.is_grad_enabled() and sums.dtype == by_product.dtype
         sums = (sums.addmm_ if in_place else sums.addmm)(products, by_product.T)
         scores: Tensor = self.out_mlp.second(self.out_mlp.activate(sums))
-        return scores
+        return scores[: sum(len(w) * len(c) for w, c in parts)]
 
 
 def _joined(blocks: list[Tensor], reps: Reps) -> Tensor:
@@ -244,7 +246,10 @@ def _joined(blocks: list[Tensor], reps: Reps) -> Tensor:
 
 
 def _pairs(parts: list[Pairs], combine: Callable[..., Tensor], room: Tensor | None) -> Tensor:
-    """Of each part words (W, D) and labels (C, D) -> (W · C, D), word by word; of all, in the room if there is one."""
+    """Of each part words (W, D) and labels (C, D) -> (W · C, D), word by word.
+
+    In the room, if there is one, whose rows behind them may be part of the result, and mean nothing.
+    """
     if room is None:
         return torch.cat([combine(words[:, None], labels).flatten(0, 1) for words, labels in parts])
     first = 0
@@ -252,7 +257,7 @@ def _pairs(parts: list[Pairs], combine: Callable[..., Tensor], room: Tensor | No
         last = first + len(words) * len(labels)
         combine(words[:, None], labels, out=room[first:last].view(len(words), len(labels), room.shape[1]))
         first = last
-    return room[:first]
+    return room[: rows_of_programs(first, room)]
 
 
 def _groups(parts: Iterable[Pairs], most: int) -> Iterator[list[Pairs]]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .packing import Group, activated, added, attend, fed_forward, grouped
+from .packing import Group, activated, added, attend, fed_forward, grouped, places_of
 
 Turns = tuple[Tensor, Tensor]
 
@@ -43,7 +43,7 @@ class PackedModernBert:
         rows: Those of the pieces (R) whose vectors (R, D) are wanted, where not all are.
         """
         groups = grouped(lengths, self.config.num_attention_heads, embedded.device)
-        places = torch.cat([torch.arange(length, device=embedded.device) for length in lengths])
+        places = places_of(lengths, len(embedded), embedded.device)
         far, near = self.config.global_rope_theta, self.config.local_rope_theta
         turns = self._turns(places, far, embedded), self._turns(places, near or far, embedded)
         hidden: Tensor = self.backbone.embeddings.norm(embedded)
@@ -62,7 +62,7 @@ class PackedModernBert:
         """Queries, keys and values (P, 3 · D) -> (P, D), each sequence by itself."""
         queries, keys, values = (part.contiguous() for part in projected.chunk(3, dim=1))
         queries, keys = (_turned(part, turns) for part in (queries, keys))
-        read = values.new_empty(len(values) + 1, values.shape[1])
+        read = values.new_zeros(len(values) + 1, values.shape[1])
         for group in groups:
             query, key, value = (group.heads(part) for part in (queries, keys, values))
             group.put(attend(query, key, value, group, reach=reach), read)

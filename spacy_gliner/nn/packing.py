@@ -113,6 +113,13 @@ def _padded(n_heads: int, firsts: list[int], lengths: list[int], n_pieces: int, 
     return Group(n_heads, len(lengths), lengths[-1], sent(rows, device), sent(back, device), mask)
 
 
+def places_of(lengths: Sequence[int], n_rows: int, device: torch.device) -> Tensor:
+    """Where each piece stands in its sequence (P); zeros for rows behind all sequences."""
+    parts = [torch.arange(length, device=device) for length in (*lengths, n_rows - sum(lengths))]
+    parts[-1].zero_()
+    return torch.cat(parts)
+
+
 def added(linear: nn.Module, inputs: Tensor, hidden: Tensor, dropped: float = 0.0) -> Tensor:
     """`linear(inputs) + hidden`, of the former so much dropped; without a gradient, hidden itself is overwritten.
 

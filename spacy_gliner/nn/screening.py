@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from .bfloat16 import has_x86_bfloat16, in_bfloat16
+from .bfloat16 import for_programs, has_x86_bfloat16
 from .layers import Perceptron
 
 # With fewer labels, less is computed anyway: they are folded into the last Linear.
@@ -51,7 +51,7 @@ def screened(
     reaching, places, first = [], [], 0
     for part in parts:
         rows = perceptron.activate(part).flatten(0, -2)
-        outputs = torch.addmm(bias, in_bfloat16(rows), weight.T)
+        outputs = torch.addmm(bias, for_programs(rows.bfloat16()), weight.T)
         highest = (outputs @ rough_labels.T)[: len(rows)].amax(dim=1).float()
         of_outputs = outputs[: len(rows)].float().norm(dim=1)
         bound = highest + by_row * rows.norm(dim=1) + by_output * of_outputs + at_all

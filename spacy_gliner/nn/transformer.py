@@ -9,10 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from ..batching import by_length
 from ..transfer import sent
 from . import bert, deberta, modernbert
+from .bfloat16 import for_programs, rows_of_programs
 
 PADDED_PIECES = 4096
 # About as much padding costs a CPU what another pass costs (mostly, adding its gradients of all weights to the others).
@@ -56,7 +58,11 @@ class Transformer(nn.Module):
         embedded = self.backbone.get_input_embeddings()(piece_ids)
         learning = self.training or torch.is_grad_enabled()
         if self.packed is not None and (self.packed.trains or not learning):
-            return self.packed(embedded, lengths, rows)
+            padded = for_programs(embedded)
+            if rows is None:
+                return self.packed(padded, lengths)[: len(embedded)]
+            more = rows_of_programs(len(rows), embedded) - len(rows)
+            return self.packed(padded, lengths, pad(rows, (0, more)))[: len(rows)]
         sequences = embedded.split(lengths)
         outputs: list[Tensor] = [piece_ids] * len(lengths)
         most_waste = WASTED_PIECES if piece_ids.device.type == "cpu" else PADDED_PIECES

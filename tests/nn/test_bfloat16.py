@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import gelu
 
-from spacy_gliner.nn.bfloat16 import PackedLinear, has_x86_bfloat16, in_bfloat16, program_rows
+from spacy_gliner.nn import bfloat16, heads, transformer
+from spacy_gliner.nn.bfloat16 import PackedLinear, for_programs, has_x86_bfloat16, rows_of_programs
 from spacy_gliner.nn.layout import by_input
 from spacy_gliner.nn.precision import for_prediction
 
-from ..tiny import tiny_bert, tiny_deberta, tiny_modernbert, tiny_network_checkpoint
+from ..tiny import QUERIES, assert_equal, scores_of, tiny_bert, tiny_deberta, tiny_modernbert, tiny_network_checkpoint
 
 needs_bfloat16 = pytest.mark.skipif(not has_x86_bfloat16(), reason="this CPU has no units for bfloat16")
 
@@ -53,10 +54,25 @@ def test_a_packed_linear_is_the_linear(shape):
         torch.testing.assert_close(packed.gelu(rows), gelu(expected.float()).bfloat16(), atol=0.02, rtol=0.02)
 
 
-@given(n_rows=st.integers(0, 5000))
-def test_rows_are_padded_to_few_numbers(n_rows):
-    padded = program_rows(n_rows)
-    assert n_rows <= padded <= max(n_rows + 15, n_rows * 17 / 16)
-    assert len({program_rows(fewer) for fewer in range(1, n_rows + 1)}) <= 16 * 8
-    rows = torch.ones(n_rows % 40, 3)
-    assert in_bfloat16(rows).tolist() == [[1.0] * 3] * len(rows) + [[0.0] * 3] * (program_rows(len(rows)) - len(rows))
+@given(n_rows=st.integers(0, 3000))
+def test_rows_in_bfloat16_are_of_few_numbers(n_rows):
+    like = torch.ones(n_rows, 2, dtype=torch.bfloat16)
+    padded = for_programs(like)
+    assert n_rows <= len(padded) <= max(n_rows + 15, n_rows * 17 / 16)
+    assert torch.equal(padded[:n_rows], like) and not padded[n_rows:].any()
+    assert len({rows_of_programs(fewer, like) for fewer in range(n_rows)}) <= 16 * 8
+    assert for_programs(like.float()).shape == like.shape
+
+
+@pytest.mark.parametrize("backbone", [tiny_bert, tiny_deberta, tiny_modernbert])
+@pytest.mark.parametrize("head", ["token", "markerV0"])
+def test_rows_behind_the_others_change_nothing(monkeypatch, backbone, head):
+    checkpoint = tiny_network_checkpoint(backbone(), head=head)
+    with torch.inference_mode():
+        expected = scores_of(checkpoint.network, checkpoint.tokenizer, QUERIES)
+        pieces, lengths = torch.arange(9), [4, 0, 5]
+        vectors = checkpoint.network.encoder.transformer(pieces, lengths)
+        for module in (bfloat16, transformer, heads):  # as for bfloat16, but in float32
+            monkeypatch.setattr(module, "rows_of_programs", lambda n_rows, like: n_rows + 3)
+        assert_equal(scores_of(checkpoint.network, checkpoint.tokenizer, QUERIES), expected)
+        torch.testing.assert_close(checkpoint.network.encoder.transformer(pieces, lengths), vectors)
