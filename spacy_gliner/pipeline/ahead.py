@@ -15,6 +15,7 @@ from ..ml.architectures import GlinerModel, shim_of
 from ..ml.listening import asked as with_vectors
 from ..transfer import reading
 from ..types import ScoredSpan
+from .freed import freed
 from .parts import Part, passes
 from .thresholds import of_labels, with_floor
 from .windows import Finding
@@ -115,6 +116,8 @@ def begin_passes(
             for part, spans in of_pass:
                 of_instruction = found[part.doc].setdefault(part.query.instruction, [])
                 of_instruction.append(Finding(part.place, part.query.labels, spans))
+            if not n:  # on a CPU
+                freed.after(sum(part.n_pieces for part, _ in of_pass))
         return found
 
     return findings
