@@ -5,7 +5,7 @@
 A text of 150 words, threads as torch has them, the median of 25 rounds in one process, in which all take turns. With
 `--reference`, the reference library's bi-encoder on the same checkpoint, with the label vectors that it precomputed.
 Without a checkpoint, one is made of the embedded model's encoder, twice, with a random head. Weights change the speed
-only where spans are screened (CPUs with AMX): the more of them can reach the threshold, the less is saved.
+only where spans are screened (CPUs with units for bfloat16): the more can reach the threshold, the less is saved.
 """
 
 import statistics
