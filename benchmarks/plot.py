@@ -2,8 +2,8 @@
 
     python benchmarks/plot.py benchmarks/results/inference.jsonl docs/speed.svg
 
-A panel for every network, a group of bars for every work and number of labels: words per second, of peers with their
-best size of batches.
+A panel for every network and processor, a group of bars for every work and number of labels: words per second, of peers
+with their best size of batches.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def main(
     from matplotlib import pyplot
 
     rows = [row for row in read_rows(results[:-1]) if row["kind"] == "speed"]
-    networks = grouped(rows, "network")
+    networks = grouped(rows, "network", "processor")
     figure, panels = pyplot.subplots(len(networks), 1, figsize=(9, 2.6 * len(networks)), squeeze=False)
     systems = list(dict.fromkeys(peer_of(row) for row in rows))
     for panel, of_network in zip(panels[:, 0], networks, strict=True):
@@ -47,7 +47,7 @@ def draw(panel: Any, rows: Sequence[Row], systems: Sequence[str]) -> None:
         heights = [best["words"] / median(best["seconds"]) if best else 0 for best in bests]
         places = [group + (number + 0.5) * WIDTH / len(systems) - WIDTH / 2 for group in range(len(works))]
         panel.bar(places, heights, WIDTH / len(systems), label=system, color=COLOURS[number % len(COLOURS)])
-    panel.set_title(rows[0]["network"], loc="left")
+    panel.set_title(f"{rows[0]['network']}, {rows[0]['processor'].split(',')[0]}", loc="left")
     panel.set_ylabel("words per second")
     panel.set_xticks(range(len(works)), [f"{work_of(of_work[0])}\n{of_work[0]['labels']} labels" for of_work in works])
     panel.spines[["top", "right"]].set_visible(False)

@@ -24,19 +24,23 @@ def main(
     results: Annotated[list[Path], typer.Argument(help="Files of JSON lines")],
     docs: Annotated[Path, typer.Option(help="A file with the places of the tables")] = DOCS,
 ) -> None:
-    """Write the tables between their marks: `<!-- speed -->`, and so on, up to `<!-- end -->`."""
+    """Write the tables, one for every processor, between their marks: `<!-- speed -->` and so on, to `<!-- end -->`."""
     rows, text = read_rows(results), docs.read_text(encoding="utf8")
     for kind, table in TABLES.items():
-        if of_kind := [row for row in rows if row["kind"] == kind]:
-            of_kind = of_kind if kind == "speed" else last_runs(of_kind)
-            written = f"<!-- {kind} -->\n{table(of_kind)}\n<!-- end -->"
+        tables = []
+        for of_one in grouped([row for row in rows if row["kind"] == kind], "processor"):
+            shown = table(of_one if kind == "speed" else last_runs(of_one))
+            tables.append(f"{of_one[0]['processor']}:\n\n{shown}\n")
+        if tables:
+            written = "\n".join([f"<!-- {kind} -->", *tables, "<!-- end -->"])
             text = re.sub(rf"<!-- {kind} -->.*?<!-- end -->", lambda _, new=written: new, text, flags=re.DOTALL)
     docs.write_text(text, encoding="utf8")
 
 
 def read_rows(files: Iterable[Path]) -> list[Row]:
-    """The rows of all files."""
-    return [json.loads(line) for file in files for line in file.read_text(encoding="utf8").splitlines()]
+    """The rows of all files, each with its processor."""
+    rows = [json.loads(line) for file in files for line in file.read_text(encoding="utf8").splitlines()]
+    return [row | {"processor": row["machine"]["processor"]} for row in rows]
 
 
 def last_runs(rows: Sequence[Row]) -> list[Row]:

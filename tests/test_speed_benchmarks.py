@@ -36,6 +36,12 @@ def test_speed_is_measured_written_down_and_put_into_the_tables(tiny_span_checkp
     tables.main([results], docs)
     written = docs.read_text(encoding="utf8")
     assert written.startswith("before\n") and written.endswith("\nafter") and written.count("| short") == 3
+    elsewhere = [row | {"machine": {"processor": "another"}} for row in rows]
+    with results.open("a", encoding="utf8") as file:
+        file.writelines(json.dumps(row) + "\n" for row in elsewhere)
+    tables.main([results], docs)
+    written = docs.read_text(encoding="utf8")
+    assert written.count("| short") == 6 and written.count("\nanother:\n") == 1
 
 
 def test_thresholds_take_turns(tiny_checkpoint, tmp_path, capsys):
