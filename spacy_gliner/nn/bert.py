@@ -139,6 +139,8 @@ class PackedBert:
     def __call__(self, embedded: Tensor, lengths: list[int], rows: Tensor | None = None) -> Tensor:
         """Embeddings of pieces (P, D) and the lengths of the sequences -> contextual vectors (P, D).
 
+        Rows behind the last sequence belong to none, and mean nothing.
+
         rows: Those of the pieces (R) whose vectors (R, D) are wanted, where not all are.
         """
         groups = grouped(lengths, self.backbone.config.num_attention_heads, embedded.device)
@@ -161,7 +163,7 @@ class PackedBert:
     def _attend(self, attention: Any, hidden: Tensor, groups: list[Group]) -> Tensor:
         """(P, D) -> (P, D), each sequence by itself."""
         projected = each((attention.query, attention.key, attention.value), hidden)
-        read = projected[0].new_zeros(len(hidden) + 1, hidden.shape[1])
+        read = projected[0].new_empty(len(hidden) + 1, hidden.shape[1])
         p = self.backbone.config.attention_probs_dropout_prob if self.backbone.training else 0.0
         for group in groups:
             query, key, value = (group.heads(rows) for rows in projected)

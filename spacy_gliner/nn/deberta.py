@@ -51,6 +51,8 @@ class PackedDeberta:
     def __call__(self, embedded: Tensor, lengths: list[int], rows: Tensor | None = None) -> Tensor:
         """Embeddings of pieces (P, D) and the lengths of the sequences -> contextual vectors (P, D).
 
+        Rows behind the last sequence belong to none, and mean nothing.
+
         rows: Those of the pieces (R) whose vectors (R, D) are wanted, where not all are.
         """
         hidden: Tensor = self.backbone.embeddings.LayerNorm(embedded)
@@ -78,7 +80,7 @@ class PackedDeberta:
             for of_all, near in ((of_keys, places.flip(0)), (of_queries, places))
         )
         reach = len(places) // 2
-        read = queries.new_zeros(len(hidden) + 1, hidden.shape[1])
+        read = queries.new_empty(len(hidden) + 1, hidden.shape[1])
         for group in groups:
             near = slice(reach - group.length + 1, reach + group.length)
             of_group = [group.heads(rows) for rows in (queries, keys, values)]

@@ -16,7 +16,7 @@ from ..types import GivenSpans, Reps, SpanLogits, SpanScore, TokenLogits
 from .bfloat16 import for_programs, rows_of_programs
 from .context import ContextEncoder
 from .layers import Perceptron
-from .screening import MANY_LABELS, margins, possible, screened
+from .screening import margins, pays, possible, screened
 from .spans import Markers, in_context
 
 # Of so many words beside labels, what lies between two products stays near a CPU's core; small products take longer.
@@ -49,7 +49,7 @@ class SpanHead(Markers):
         self.project_label = Perceptron(width, 4 * width, width, dropout)
 
     def read_labels(self, labels: Tensor) -> Tensor:
-        """labels (C, D) -> (C, D), the part of the head that knows no words; behind it their margins, if need be."""
+        """labels (C, D) -> (C, D or D + 3), the part of the head that knows no words; behind it margins, if need be."""
         read: Tensor = self.project_label(labels)
         if isinstance(self.out_project, nn.Linear) or not possible(read):
             return read
@@ -87,9 +87,10 @@ class SpanHead(Markers):
         if isinstance(project, nn.Linear):
             return torch.cat([part @ labels.T for part in parts]), None
         labels, of_labels = labels.tensor_split([project.second.out_features], dim=1)
-        if of_labels.shape[1] and len(labels) >= MANY_LABELS and floor > -torch.inf:
-            return screened(project, parts, labels, of_labels, floor)
-        return torch.cat(list(map(project.onto(labels, n_words * self.max_width), parts))), None
+        n_spans = n_words * self.max_width
+        if of_labels.shape[1] and pays(project, labels, floor):
+            return screened(project, parts, n_spans, labels, of_labels, floor)
+        return torch.cat(list(map(project.onto(labels, n_spans), parts))), None
 
 
 class RepresentedSpanHead(nn.Module):

@@ -40,6 +40,8 @@ class PackedModernBert:
     def __call__(self, embedded: Tensor, lengths: list[int], rows: Tensor | None = None) -> Tensor:
         """Embeddings of pieces (P, D) and the lengths of the sequences -> contextual vectors (P, D).
 
+        Rows behind the last sequence belong to none, and mean nothing.
+
         rows: Those of the pieces (R) whose vectors (R, D) are wanted, where not all are.
         """
         groups = grouped(lengths, self.config.num_attention_heads, embedded.device)
@@ -62,7 +64,7 @@ class PackedModernBert:
         """Queries, keys and values (P, 3 · D) -> (P, D), each sequence by itself."""
         queries, keys, values = (part.contiguous() for part in projected.chunk(3, dim=1))
         queries, keys = (_turned(part, turns) for part in (queries, keys))
-        read = values.new_zeros(len(values) + 1, values.shape[1])
+        read = values.new_empty(len(values) + 1, values.shape[1])
         for group in groups:
             query, key, value = (group.heads(part) for part in (queries, keys, values))
             group.put(attend(query, key, value, group, reach=reach), read)

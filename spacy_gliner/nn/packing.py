@@ -68,7 +68,7 @@ class Group:
         return rows.view(len(rows), self.n_heads, -1).transpose(0, 1).contiguous()
 
     def put(self, read: Tensor, hidden: Tensor) -> None:
-        """The inverse of `heads`: read (N, B · S, D / N) into rows of hidden (P + 1, D), of which the last is waste."""
+        """The inverse of `heads`: read (N, B · S, D / N) into rows of hidden; those behind all pieces are waste."""
         if self.back is None:
             hidden.view(len(hidden), len(read), -1)[self.rows] = read.transpose(0, 1)
         elif not torch.is_grad_enabled():

@@ -12,7 +12,7 @@ from torch import Tensor
 from .bfloat16 import for_programs, has_x86_bfloat16
 from .layers import Perceptron
 
-# With fewer labels, less is computed anyway: they are folded into the last Linear.
+# With fewer labels there is little to save.
 MANY_LABELS = 256
 # The largest relative error of rounding to bfloat16, and some room for products of such errors and for their sums.
 ROUNDING = 2.0**-8
@@ -20,9 +20,17 @@ ROOM = 1.1
 
 
 def possible(labels: Tensor) -> bool:
-    """Whether screening may be faster for such labels, if they are many: in prediction, on machines made for it."""
+    """Whether such labels, if they are many, may be looked at: in prediction, on machines made for it."""
     plain = labels.device.type == "cpu" and labels.dtype == torch.float32 and not torch.is_grad_enabled()
     return plain and has_x86_bfloat16()
+
+
+def pays(perceptron: Perceptron, labels: Tensor, floor: float) -> bool:
+    """Whether to look first: with a floor, and where twice as fast products are fewer than those of `onto`."""
+    if floor == -torch.inf or len(labels) < MANY_LABELS or labels.dtype != torch.float32:
+        return False
+    width, n_hidden = perceptron.second.weight.shape
+    return 2 * n_hidden * len(labels) > width * (n_hidden + len(labels))
 
 
 def margins(perceptron: Perceptron, labels: Tensor) -> Tensor:
@@ -40,30 +48,31 @@ def margins(perceptron: Perceptron, labels: Tensor) -> Tensor:
 
 
 def screened(
-    perceptron: Perceptron, parts: Iterable[Tensor], labels: Tensor, margins: Tensor, floor: float
+    perceptron: Perceptron, parts: Iterable[Tensor], n_rows: int, labels: Tensor, of_labels: Tensor, floor: float
 ) -> tuple[Tensor, Tensor]:
     """Scores as of `Perceptron.onto` for the rows that can reach the floor, and which these are.
 
-    parts (…, H) of the rows, labels (C, D) and their margins (C, 3) -> (R, C), and R places among all rows.
+    parts (…, H) of so many rows, labels (C, D) and their margins (C, 3) -> (R, C), and R places among all rows.
     """
     weight, bias, rough_labels = (t.bfloat16() for t in (perceptron.second.weight, perceptron.second.bias, labels))
-    by_row, by_output, at_all = margins.amax(dim=0)
-    reaching, places, first, pays = [], [], 0, True
+    by_row, by_output, at_all = of_labels.amax(dim=0)
+    found, places, first, exact = [], [], 0, None
     for part in parts:
         rows = perceptron.activate(part).flatten(0, -2)
         reach = torch.arange(len(rows))
-        if pays:
+        if exact is None:
             outputs = torch.addmm(bias, for_programs(rows.bfloat16()), weight.T)
             highest = (outputs @ rough_labels.T)[: len(rows)].amax(dim=1).float()
             of_outputs = outputs[: len(rows)].float().norm(dim=1)
             bound = highest + by_row * rows.norm(dim=1) + by_output * of_outputs + at_all
-            reach = reach[bound > floor]
-            pays = 2 * len(reach) <= len(rows)  # otherwise looking takes longer than not to look
-        reaching.append(rows[reach])
+            reach = reach[~(bound <= floor)]  # what is no number may reach it
+            if 2 * len(reach) > len(rows):  # not to look is faster
+                exact = perceptron.onto(labels, n_rows)
+        found.append(exact(rows) if exact and len(reach) == len(rows) else perceptron.second(rows[reach]) @ labels.T)
         places.append(reach + first)
         first += len(rows)
         del part, rows  # the next part takes their memory
-    return perceptron.second(torch.cat(reaching)) @ labels.T, torch.cat(places)
+    return torch.cat(found), torch.cat(places)
 
 
 def _rounding(values: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ from spacy_gliner.pipeline import ahead, freed
 from spacy_gliner.pipeline.freed import Freed, trimming
 
 
-def test_memory_is_given_back_of_every_so_many_pieces():
+def test_memory_is_given_back_of_every_so_many_pieces(monkeypatch):
+    monkeypatch.setattr(freed, "SHARE", 1e9)
     given_back = []
     counting = Freed(lambda: given_back.append(1), pieces=100)
     seen = []
@@ -17,6 +18,22 @@ def test_memory_is_given_back_of_every_so_many_pieces():
         counting.after(n_pieces)
         seen.append(len(given_back))
     assert seen == [0, 0, 1, 1, 2, 3, 3]
+
+
+def test_giving_back_takes_a_share_of_the_time_at_most(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(freed.time, "perf_counter", lambda: clock[0])
+    given_back = []
+
+    def give_back():
+        given_back.append(clock[0])
+        clock[0] += 2.0
+
+    counting = Freed(give_back, pieces=1)
+    for _ in range(1000):
+        clock[0] += 1.0
+        counting.after(5)
+    assert given_back == [1.0, 203.0, 405.0, 607.0, 809.0]
 
 
 def test_nothing_is_done_where_nothing_is_to_be_given_back():
