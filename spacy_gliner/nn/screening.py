@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from .bfloat16 import for_programs, has_x86_bfloat16
+from .bfloat16 import has_x86_bfloat16, rows_of_programs
 from .layers import Perceptron
 
 # With fewer labels there is little to save.
@@ -61,8 +61,10 @@ def screened(
         rows = perceptron.activate(part).flatten(0, -2)
         reach = torch.arange(len(rows))
         if exact is None:
-            outputs = torch.addmm(bias, for_programs(rows.bfloat16()), weight.T)
-            highest = (outputs @ rough_labels.T)[: len(rows)].amax(dim=1).float()
+            rough = weight.new_empty(rows_of_programs(len(rows), weight), rows.shape[1])  # those behind mean nothing
+            rough[: len(rows)] = rows
+            outputs = torch.addmm(bias, rough, weight.T)
+            highest = (outputs @ rough_labels.T)[: len(rows)].float().amax(dim=1)
             of_outputs = outputs[: len(rows)].float().norm(dim=1)
             bound = highest + by_row * rows.norm(dim=1) + by_output * of_outputs + at_all
             reach = reach[~(bound <= floor)]  # what is no number may reach it
