@@ -1,4 +1,4 @@
-"""Linears in bfloat16, for CPUs with units for it, which read weights in an order of their own."""
+"""bfloat16 on CPUs with units for it: weights in the order that these read, and few numbers of rows."""
 
 import platform
 

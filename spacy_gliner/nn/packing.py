@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout, gelu, scaled_dot_product_attention
+from torch.nn.functional import dropout, gelu, pad, scaled_dot_product_attention
 
 from ..transfer import sent
 from .bfloat16 import PackedLinear
@@ -114,10 +114,9 @@ def _padded(n_heads: int, firsts: list[int], lengths: list[int], n_pieces: int, 
 
 
 def places_of(lengths: Sequence[int], n_rows: int, device: torch.device) -> Tensor:
-    """Where each piece stands in its sequence (P); zeros for rows behind all sequences."""
-    parts = [torch.arange(length, device=device) for length in (*lengths, n_rows - sum(lengths))]
-    parts[-1].zero_()
-    return torch.cat(parts)
+    """Where each piece stands in its sequence (N); zeros for rows behind all sequences."""
+    places = torch.cat([torch.arange(length, device=device) for length in lengths])
+    return pad(places, (0, n_rows - len(places)))
 
 
 def added(linear: nn.Module, inputs: Tensor, hidden: Tensor, dropped: float = 0.0) -> Tensor:

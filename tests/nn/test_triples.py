@@ -21,7 +21,7 @@ def test_scores_equal_the_reference(name):
     theirs = TriplesScoreLayer(name, dim=8).eval()
     for weight in theirs.state_dict().values():  # of a training: running means and variances too
         if weight.is_floating_point():
-            weight.uniform_(0.1, 0.4)
+            weight.uniform_(0.1, 1.0)
     ours = build_triples(name, 8, 0.5).eval()
     ours.load_state_dict(theirs.interaction.state_dict())
     spans, relations = torch.randn(4, 8), torch.randn(3, 8)
