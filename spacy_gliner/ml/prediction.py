@@ -5,6 +5,7 @@ import weakref
 from typing import NamedTuple
 
 from ..nn.network import Network
+from ..nn.onednn import has_faster_onednn
 from ..nn.precision import Precision, for_prediction
 
 _made: "weakref.WeakKeyDictionary[Network, dict[Prediction, Network]]" = weakref.WeakKeyDictionary()
@@ -19,7 +20,7 @@ class Prediction(NamedTuple):
 
     def network_of(self, network: Network) -> Network:
         """What predicts in place of a network; itself, where that is as it is."""
-        if self == AS_TRAINED:
+        if self == AS_TRAINED and not has_faster_onednn():
             return network
         with _lock:
             made = _made.setdefault(network, {})

@@ -136,17 +136,17 @@ class PackedBert:
         config = backbone.config
         self.first_position = int(config.pad_token_id or 0) + 1 if config.model_type in BEHIND_PADDING else 0
 
-    def __call__(self, embedded: Tensor, lengths: list[int], rows: Tensor | None = None) -> Tensor:
-        """Embeddings of pieces (P, D) and the lengths of the sequences -> contextual vectors (P, D).
+    def __call__(self, ids: Tensor, lengths: list[int], rows: Tensor | None = None) -> Tensor:
+        """Ids of pieces (P) and the lengths of the sequences -> contextual vectors (P, D).
 
-        Rows behind the last sequence belong to none, and mean nothing.
+        Pieces behind the last sequence belong to none, and mean nothing.
 
         rows: Those of the pieces (R) whose vectors (R, D) are wanted, where not all are.
         """
-        groups = grouped(lengths, self.backbone.config.num_attention_heads, embedded.device)
+        groups = grouped(lengths, self.backbone.config.num_attention_heads, ids.device)
         of_all = self.backbone.embeddings
-        places = places_of(lengths, len(embedded), embedded.device)
-        embedded = embedded + of_all.token_type_embeddings.weight[0]
+        places = places_of(lengths, len(ids), ids.device)
+        embedded = self.backbone.get_input_embeddings()(ids) + of_all.token_type_embeddings.weight[0]
         p = self.backbone.config.hidden_dropout_prob if self.backbone.training else 0.0
         embedded = embedded + of_all.position_embeddings(places + self.first_position)
         hidden = dropout(of_all.LayerNorm(embedded), p)

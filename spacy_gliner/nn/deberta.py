@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .int8 import each
+from .onednn import ids_for_programs
 from .packing import Group, added, fed_forward, grouped, wide
 
 Positions = tuple[Tensor, Tensor]
@@ -48,19 +49,27 @@ class PackedDeberta:
     def __deepcopy__(self, memo: dict[int, Any]) -> "PackedDeberta":
         return type(self)(copy.deepcopy(self.backbone, memo))  # what is kept is made again
 
-    def __call__(self, embedded: Tensor, lengths: list[int], rows: Tensor | None = None) -> Tensor:
-        """Embeddings of pieces (P, D) and the lengths of the sequences -> contextual vectors (P, D).
+    def __call__(self, ids: Tensor, lengths: list[int], rows: Tensor | None = None) -> Tensor:
+        """Ids of pieces (P) and the lengths of the sequences -> contextual vectors (P, D).
 
-        Rows behind the last sequence belong to none, and mean nothing.
+        Pieces behind the last sequence belong to none, and mean nothing.
 
         rows: Those of the pieces (R) whose vectors (R, D) are wanted, where not all are.
         """
-        hidden: Tensor = self.backbone.embeddings.LayerNorm(embedded)
+        which = None
+        if ids.device.type == "cpu":  # an accelerator would have to wait until it is known how many there are
+            ids, which = ids.unique(return_inverse=True)
+            ids = ids_for_programs(ids, self.backbone.get_input_embeddings().weight)
+        hidden: Tensor = self.backbone.embeddings.LayerNorm(self.backbone.get_input_embeddings()(ids))
         layers = self.backbone.encoder.layer
-        groups = grouped(lengths, layers[0].attention.self.num_attention_heads, embedded.device)
-        places = _places(layers[0].attention.self, max(lengths, default=0), embedded.device)
+        groups = grouped(lengths, layers[0].attention.self.num_attention_heads, ids.device)
+        places = _places(layers[0].attention.self, max(lengths, default=0), ids.device)
         for number, layer in enumerate(layers):
-            read = self._attend(number, layer.attention.self, hidden, groups, places)
+            attention = layer.attention.self
+            projected = each((attention.query_proj, attention.key_proj, attention.value_proj), hidden)
+            if number == 0 and which is not None:
+                hidden, *projected = (part.index_select(0, which) for part in (hidden, *projected))
+            read = self._attend(number, attention, projected, groups, places)
             if rows is not None and number == len(layers) - 1:
                 read, hidden = read[rows], hidden[rows]
             output = layer.attention.output
@@ -68,11 +77,12 @@ class PackedDeberta:
             hidden = layer.output.LayerNorm(fed_forward(hidden, wide(layer.intermediate), layer.output.dense))
         return hidden
 
-    def _attend(self, number: int, attention: Any, hidden: Tensor, groups: list[Group], places: Tensor) -> Tensor:
-        """(P, D) -> (P, D), each sequence by itself."""
+    def _attend(
+        self, number: int, attention: Any, projected: list[Tensor], groups: list[Group], places: Tensor
+    ) -> Tensor:
+        """Queries, keys and values (P, D) -> (P, D), each sequence by itself."""
         n_heads = attention.num_attention_heads
-        projections = (attention.query_proj, attention.key_proj, attention.value_proj)
-        queries, keys, values = each(projections, hidden)
+        queries, keys, values = projected
         queries /= _scale(queries.shape[1] // n_heads)
         of_keys, of_queries = self._projected(number, attention, queries.dtype)
         by_key, by_query = (
@@ -80,7 +90,7 @@ class PackedDeberta:
             for of_all, near in ((of_keys, places.flip(0)), (of_queries, places))
         )
         reach = len(places) // 2
-        read = queries.new_empty(len(hidden) + 1, hidden.shape[1])
+        read = queries.new_empty(len(queries) + 1, queries.shape[1])
         for group in groups:
             near = slice(reach - group.length + 1, reach + group.length)
             of_group = [group.heads(rows) for rows in (queries, keys, values)]

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from ..types import GivenSpans, Reps, SpanLogits, SpanScore, TokenLogits
-from .bfloat16 import for_programs, rows_of_programs
 from .context import ContextEncoder
 from .layers import Perceptron
+from .onednn import for_programs, rows_of_programs
 from .screening import margins, pays, possible, screened
 from .spans import Markers, in_context
 

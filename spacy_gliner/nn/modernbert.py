@@ -37,15 +37,16 @@ class PackedModernBert:
         self.config = backbone.config
         self.width_of_head = self.config.hidden_size // self.config.num_attention_heads
 
-    def __call__(self, embedded: Tensor, lengths: list[int], rows: Tensor | None = None) -> Tensor:
-        """Embeddings of pieces (P, D) and the lengths of the sequences -> contextual vectors (P, D).
+    def __call__(self, ids: Tensor, lengths: list[int], rows: Tensor | None = None) -> Tensor:
+        """Ids of pieces (P) and the lengths of the sequences -> contextual vectors (P, D).
 
-        Rows behind the last sequence belong to none, and mean nothing.
+        Pieces behind the last sequence belong to none, and mean nothing.
 
         rows: Those of the pieces (R) whose vectors (R, D) are wanted, where not all are.
         """
-        groups = grouped(lengths, self.config.num_attention_heads, embedded.device)
-        places = places_of(lengths, len(embedded), embedded.device)
+        groups = grouped(lengths, self.config.num_attention_heads, ids.device)
+        places = places_of(lengths, len(ids), ids.device)
+        embedded = self.backbone.get_input_embeddings()(ids)
         far, near = self.config.global_rope_theta, self.config.local_rope_theta
         turns = self._turns(places, far, embedded), self._turns(places, near or far, embedded)
         hidden: Tensor = self.backbone.embeddings.norm(embedded)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, gelu, pad, scaled_dot_product_attention
 
 from ..transfer import sent
-from .bfloat16 import PackedLinear
+from .onednn import OneDnnLinear
 
 # Sequences of so many pieces fill a product by themselves.
 ALONE = 128
@@ -126,7 +126,7 @@ def added(linear: nn.Module, inputs: Tensor, hidden: Tensor, dropped: float = 0.
     """
     if dropped or torch.is_grad_enabled():
         return dropout(linear(inputs), dropped) + hidden
-    if isinstance(linear, PackedLinear):
+    if isinstance(linear, OneDnnLinear):
         for part, of_part in zip(hidden.split(ROWS), inputs.split(ROWS), strict=True):
             part.add_(linear(of_part))
         return hidden
@@ -148,7 +148,7 @@ def activated(activation: Callable[[Tensor], Tensor], hidden: Tensor) -> Tensor:
 def wide(intermediate: Any) -> Callable[[Tensor], Tensor]:
     """The first half of the feed-forward layer of BERT and DeBERTa."""
     activation, dense = intermediate.intermediate_act_fn, intermediate.dense
-    if isinstance(dense, PackedLinear) and _is_gelu(activation):
+    if isinstance(dense, OneDnnLinear) and _is_gelu(activation):
         return dense.gelu
     return lambda hidden: activated(activation, dense(hidden))
 

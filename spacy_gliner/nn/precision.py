@@ -10,10 +10,10 @@ from typing import Literal, get_args
 import torch
 from torch import nn
 
-from .bfloat16 import PackedLinear, has_x86_bfloat16, is_x86
 from .int8 import Int8Linear
 from .layout import by_output
 from .network import Network
+from .onednn import OneDnnLinear, has_faster_onednn, has_x86_bfloat16, is_x86
 from .transformer import Transformer, unpack
 
 Precision = Literal["float32", "bfloat16", "float16", "int8"]
@@ -31,9 +31,10 @@ def for_prediction(network: Network, precision: Precision = "float32", *, packed
     """
     if precision not in get_args(Precision):
         raise ValueError(f"precision must be one of {', '.join(get_args(Precision))}, got {precision!r}.")
-    if precision == "float32" and packed:
-        return network
     device = next(network.parameters()).device
+    by_onednn = packed and device.type == "cpu" and has_faster_onednn()
+    if precision == "float32" and packed and not by_onednn:
+        return network
     if precision == "int8" and device.type != "cpu":
         raise ValueError(
             f'precision = "int8" is for CPUs, and the network runs on {device}. Choose "bfloat16" or "float16" there.'
@@ -57,7 +58,9 @@ def for_prediction(network: Network, precision: Precision = "float32", *, packed
         if precision == "int8":
             _replace_linears(transformer.backbone, Int8Linear)
         if precision == "bfloat16" and device.type == "cpu" and has_x86_bfloat16():
-            _replace_linears(transformer.backbone, PackedLinear)
+            _replace_linears(transformer.backbone, OneDnnLinear)
+        if precision == "float32" and by_onednn and transformer.packed is not None:
+            _replace_linears(transformer.backbone, OneDnnLinear)
     return changed.eval()
 
 
@@ -75,7 +78,7 @@ def _supported(name: str) -> bool:
     return torch.backends.mkldnn.is_available() and bool(getattr(torch.ops.mkldnn, name)())
 
 
-def _replace_linears(module: nn.Module, kind: type[Int8Linear] | type[PackedLinear]) -> None:
+def _replace_linears(module: nn.Module, kind: type[Int8Linear] | type[OneDnnLinear]) -> None:
     """Put one of this kind in place of every Linear."""
     for name, child in module.named_children():
         if isinstance(child, nn.Linear):

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from .bfloat16 import has_x86_bfloat16, rows_of_programs
 from .layers import Perceptron
+from .onednn import has_x86_bfloat16, rows_of_programs
 
 # With fewer labels there is little to save.
 MANY_LABELS = 256

@@ -5,16 +5,16 @@ too. Otherwise sequences are padded, only here, and unpadded before they are ret
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
 from ..batching import by_length
 from ..transfer import sent
 from . import bert, deberta, modernbert
-from .bfloat16 import for_programs, rows_of_programs
+from .onednn import ids_for_programs
 
 PADDED_PIECES = 4096
 # About as much padding costs a CPU what another pass costs (mostly, adding its gradients of all weights to the others).
@@ -55,22 +55,21 @@ class Transformer(nn.Module):
         """
         if not len(piece_ids):
             return next(self.parameters()).new_zeros(0, self.width)
-        embedded = self.backbone.get_input_embeddings()(piece_ids)
         learning = self.training or torch.is_grad_enabled()
         if self.packed is not None and (self.packed.trains or not learning):
-            padded = for_programs(embedded)
+            padded = partial(ids_for_programs, like=next(self.parameters()))
             if rows is None:
-                return self.packed(padded, lengths)[: len(embedded)]
-            more = rows_of_programs(len(rows), embedded) - len(rows)
-            return self.packed(padded, lengths, pad(rows, (0, more)))[: len(rows)]
+                return self.packed(padded(piece_ids), lengths)[: len(piece_ids)]
+            return self.packed(padded(piece_ids), lengths, padded(rows))[: len(rows)]
+        embedded = self.backbone.get_input_embeddings()(piece_ids)
         sequences = embedded.split(lengths)
         outputs: list[Tensor] = [piece_ids] * len(lengths)
         most_waste = WASTED_PIECES if piece_ids.device.type == "cpu" else PADDED_PIECES
         for in_pass in _passes(lengths, most_waste):
-            padded = nn.utils.rnn.pad_sequence([sequences[row] for row in in_pass], batch_first=True)
+            together = nn.utils.rnn.pad_sequence([sequences[row] for row in in_pass], batch_first=True)
             sizes = sent(torch.tensor([lengths[row] for row in in_pass]), piece_ids.device)
-            mask = torch.arange(padded.shape[1], device=piece_ids.device) < sizes[:, None]
-            hidden = self._hidden(padded, mask)
+            mask = torch.arange(together.shape[1], device=piece_ids.device) < sizes[:, None]
+            hidden = self._hidden(together, mask)
             for row, vectors in zip(in_pass, hidden, strict=True):
                 outputs[row] = vectors[: lengths[row]]
         read = torch.cat(outputs)

@@ -10,10 +10,13 @@ import pytest
 import torch
 from thinc.api import Adam
 
+from spacy_gliner.ml import prediction
 from spacy_gliner.ml import shim as shims
 from spacy_gliner.ml.architectures import build_gliner, shim_of
 from spacy_gliner.ml.shim import UNLIMITED_PIECES
 from spacy_gliner.ml.sources import Checkpoint
+from spacy_gliner.nn import layout, onednn, precision
+from spacy_gliner.nn.onednn import is_x86
 from spacy_gliner.training.optimizers import AdamW
 
 from ..tiny import QUERIES, assert_equal, tiny_bert, tiny_deberta, tiny_network_checkpoint
@@ -378,7 +381,9 @@ def test_how_much_can_be_read_is_what_positions_allow():
         assert (shim.max_pieces, shim.max_word_pieces) == (limit, limit // 2)
 
 
-def test_weights_lie_as_prediction_reads_them_but_for_training():
+def test_weights_lie_as_prediction_reads_them_but_for_training(monkeypatch):
+    monkeypatch.setattr(layout, "has_faster_onednn", lambda: False)  # with it, all would lie in one way
+
     def lie_by_output(model):
         return {m.weight.is_contiguous() for m in shim_of(model).network.modules() if isinstance(m, torch.nn.Linear)}
 
@@ -395,6 +400,22 @@ def test_weights_lie_as_prediction_reads_them_but_for_training():
         model.finish_update(AdamW(0.0, 0.0, weight_decay=0.0))
         assert lie_by_output(model) == {True}
         assert_equal(scores(model), before, atol=0)
+
+
+@pytest.mark.skipif(not (is_x86() and torch.backends.mkldnn.is_available()), reason="needs x86 and oneDNN")
+def test_where_onednn_multiplies_prediction_follows_training(monkeypatch):
+    for module in (layout, onednn, precision, prediction):
+        monkeypatch.setattr(module, "has_faster_onednn", lambda: True)
+    model = build_gliner(Source())
+    before = scores(model)
+    backprop(model)
+    assert_equal(scores(model), before, atol=0)
+    model.finish_update(AdamW(0.01, 0.01))
+    learned = scores(model)
+    assert not any(torch.allclose(new, old) for new, old in zip(learned, before, strict=True))
+    assert_equal(scores(build_gliner(Untouchable()).from_bytes(model.to_bytes())), learned)
+    monkeypatch.setattr(prediction, "has_faster_onednn", lambda: False)
+    assert_equal(scores(model), learned)
 
 
 def test_threads_that_predict_after_training_wait_until_the_weights_lie_as_they_read_them(monkeypatch):

@@ -35,7 +35,8 @@ def test_logits_are_near_those_of_float32(checkpoint, precision, most):
     assert 0 < error < most
 
 
-def test_float32_is_the_network_itself(checkpoint):
+def test_float32_is_the_network_itself(checkpoint, monkeypatch):
+    monkeypatch.setattr(precision_module, "has_faster_onednn", lambda: False)
     assert for_prediction(checkpoint.network) is checkpoint.network
 
 
