@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 
 from ..types import GivenSpans, Reps, SpanLogits, SpanScore, TokenLogits
 from .context import ContextEncoder
-from .layers import Perceptron
+from .layers import Folded, Perceptron
 from .onednn import for_programs, rows_of_programs
 from .screening import margins, pays, possible, screened
 from .spans import Markers, in_context
@@ -66,13 +66,29 @@ class SpanHead(Markers):
         labels = reps.labels if reps.labels_read else self.project_label(reps.labels)
         floors = reps.floors or [-torch.inf] * len(reps.word_lengths)
         of_words = (rows.split(reps.word_lengths) for rows in (starts, ends))
-        of_queries = zip(*of_words, reps.per_query(labels), floors, strict=True)
+        of_queries = zip(*of_words, reps.per_query(labels), self._folded(reps, labels), floors, strict=True)
         scored = [self._score(*of_query) for of_query in of_queries]
         blocks = _joined([scores.reshape(-1) for scores, _ in scored], reps)
         reached = [places for _, places in scored]
         return SpanLogits(blocks, reps.word_lengths, reps.label_lengths, self.max_width, reached)
 
-    def _score(self, starts: Tensor, ends: Tensor, labels: Tensor, floor: float) -> tuple[Tensor, Tensor | None]:
+    def _folded(self, reps: Reps, labels: Tensor) -> Iterable[Folded | None]:
+        """For each query its labels with the last Linear taken into them, or None, where that would be more work.
+
+        Those of all queries at once: the weights are large, and the labels of one text are few.
+        """
+        project, lengths = self.out_project, reps.label_lengths
+        if isinstance(project, nn.Linear):
+            return [None] * len(lengths)
+        n_spans = (n_words * self.max_width for n_words in reps.word_lengths)
+        if not any(map(project.folds, lengths, n_spans)):
+            return [None] * len(lengths)
+        weights, biases = project.folded(labels[:, : project.second.out_features])
+        return zip(reps.per_query(weights), reps.per_query(biases), strict=True)
+
+    def _score(
+        self, starts: Tensor, ends: Tensor, labels: Tensor, folded: Folded | None, floor: float
+    ) -> tuple[Tensor, Tensor | None]:
         """starts (W, H), ends (W, H), labels (C, D) -> (W, K, C); or of some spans only (R, C), and which these are."""
         n_words = len(starts)
         if not n_words:
@@ -90,7 +106,7 @@ class SpanHead(Markers):
         n_spans = n_words * self.max_width
         if of_labels.shape[1] and pays(project, labels, floor):
             return screened(project, parts, n_spans, labels, of_labels, floor)
-        return torch.cat(list(map(project.onto(labels, n_spans), parts))), None
+        return torch.cat(list(map(project.onto(labels, n_spans, folded), parts))), None
 
 
 class RepresentedSpanHead(nn.Module):

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+Folded = tuple[Tensor, Tensor]
+
 
 class Perceptron(nn.Sequential):
     """Linear - ReLU - Dropout - Linear, the "projection layer" of every GLiNER head."""
@@ -31,12 +33,23 @@ class Perceptron(nn.Sequential):
         activated: Tensor = self[2](self[1](hidden))
         return activated
 
-    def onto(self, labels: Tensor, n_rows: int) -> Callable[[Tensor], Tensor]:
-        """What `first` gave (…, H) -> output · label (…, C), for labels (C, D); what is least work for so many rows."""
+    def folds(self, n_labels: int, n_rows: int) -> bool:
+        """Whether output · label of so many rows and labels takes less work with `folded`, and the folding itself."""
         width, n_hidden = self.second.weight.shape
-        if n_hidden * len(labels) * (n_rows + width) > n_rows * width * (n_hidden + len(labels)):
+        return n_hidden * n_labels * (n_rows + width) <= n_rows * width * (n_hidden + n_labels)
+
+    def folded(self, labels: Tensor) -> Folded:
+        """Labels (C, D) with the last Linear taken into them: weights (C, H) and biases (C)."""
+        return labels @ self.second.weight, labels @ self.second.bias
+
+    def onto(self, labels: Tensor, n_rows: int, folded: Folded | None = None) -> Callable[[Tensor], Tensor]:
+        """What `first` gave (…, H) -> output · label (…, C), for labels (C, D); what is least work for so many rows.
+
+        folded: What `folded` gives for the labels, if it is known.
+        """
+        if not self.folds(len(labels), n_rows):
             return lambda hidden: self.second(self.activate(hidden)) @ labels.T
-        weight, bias = labels @ self.second.weight, labels @ self.second.bias  # of few labels, fewer products
+        weight, bias = folded or self.folded(labels)
         return lambda hidden: linear(self.activate(hidden), weight, bias)
 
 
