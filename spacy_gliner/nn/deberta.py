@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .int8 import each
-from .onednn import ids_for_programs
+from .onednn import for_programs
 from .packing import Group, added, fed_forward, grouped, wide
 
 Positions = tuple[Tensor, Tensor]
@@ -59,7 +59,7 @@ class PackedDeberta:
         which = None
         if ids.device.type == "cpu":  # an accelerator would have to wait until it is known how many there are
             ids, which = ids.unique(return_inverse=True)
-            ids = ids_for_programs(ids, self.backbone.get_input_embeddings().weight)
+            ids = for_programs(ids, self.backbone.get_input_embeddings().weight)
         hidden: Tensor = self.backbone.embeddings.LayerNorm(self.backbone.get_input_embeddings()(ids))
         layers = self.backbone.encoder.layer
         groups = grouped(lengths, layers[0].attention.self.num_attention_heads, ids.device)

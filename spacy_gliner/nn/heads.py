@@ -15,7 +15,7 @@ from torch.nn.functional import pad
 from ..types import GivenSpans, Reps, SpanLogits, SpanScore, TokenLogits
 from .context import ContextEncoder
 from .layers import Folded, Perceptron
-from .onednn import for_programs, rows_of_programs
+from .onednn import for_programs, product, rows_of_programs, takes_onednn
 from .screening import margins, pays, possible, screened
 from .spans import Markers, in_context
 
@@ -61,8 +61,8 @@ class SpanHead(Markers):
         by_start, by_end = first.weight.chunk(2, dim=1)
         words = for_programs(in_context(self.context, reps))
         n_words = len(reps.words)
-        starts = (self.project_start(words).relu() @ by_start.T)[:n_words]
-        ends = (self.project_end(words).relu() @ by_end.T + first.bias)[:n_words]
+        starts = product(self.project_start(words).relu(), by_start)[:n_words]
+        ends = product(self.project_end(words).relu(), by_end, first.bias)[:n_words]
         labels = reps.labels if reps.labels_read else self.project_label(reps.labels)
         floors = reps.floors or [-torch.inf] * len(reps.word_lengths)
         of_words = (rows.split(reps.word_lengths) for rows in (starts, ends))
@@ -194,8 +194,9 @@ class TokenHead(nn.Module):
     def forward(self, reps: Reps) -> TokenLogits:
         """Reps -> TokenLogits."""
         by_word = self.out_mlp.first.weight.chunk(3, dim=1)[0]
-        sums, factors = self.proj_token(for_programs(reps.words)).chunk(2, dim=1)
-        words = list(torch.cat([sums @ by_word.T, factors], dim=1)[: len(reps.words)].split(reps.word_lengths))
+        projected = product(for_programs(reps.words), self.proj_token.weight, self.proj_token.bias)
+        sums, factors = projected.chunk(2, dim=1)
+        words = list(torch.cat([product(sums, by_word), factors], dim=1)[: len(reps.words)].split(reps.word_lengths))
         labels = list(reps.per_query(reps.labels if reps.labels_read else self.read_labels(reps.labels)))
         rescore = None
         if self.rescores:
@@ -251,8 +252,11 @@ class TokenHead(nn.Module):
         width = by_product.shape[1]
         products = _pairs([(w[:, -width:], c[:, -width:]) for w, c in parts], torch.mul, of_products)
         sums = _pairs([(w[:, :-width], c[:, :-width]) for w, c in parts], torch.add, of_sums)
-        in_place = not torch.is_grad_enabled() and sums.dtype == by_product.dtype
-        sums = (sums.addmm_ if in_place else sums.addmm)(products, by_product.T)
+        if takes_onednn(products):
+            sums += product(products, by_product)
+        else:
+            in_place = not torch.is_grad_enabled() and sums.dtype == by_product.dtype
+            sums = (sums.addmm_ if in_place else sums.addmm)(products, by_product.T)
         scores: Tensor = self.out_mlp.second(self.out_mlp.activate(sums))
         return scores[: sum(len(w) * len(c) for w, c in parts)]
 

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from .onednn import for_programs, product, takes_onednn
+
 Folded = tuple[Tensor, Tensor]
 
 
@@ -25,6 +27,14 @@ class Perceptron(nn.Sequential):
     def second(self) -> nn.Linear:
         """The Linear that gives the output."""
         return cast(nn.Linear, self[3])
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(…, in) -> (…, out)."""
+        if rows.dim() > 2 or not takes_onednn(rows):
+            read: Tensor = super().forward(rows)
+            return read
+        hidden = product(for_programs(rows), self.first.weight, self.first.bias)
+        return product(self.activate(hidden), self.second.weight, self.second.bias)[: len(rows)]
 
     def activate(self, hidden: Tensor) -> Tensor:
         """What lies between the two. Without a gradient, `hidden` itself is overwritten: it may be large."""

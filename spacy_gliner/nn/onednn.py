@@ -46,32 +46,42 @@ def _packed(weight: Tensor) -> Tensor:
     return packed
 
 
-def rows_of_programs(n_rows: int, like: Tensor, *, float32: bool = False) -> int:
+def product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """rows (N, in) · weight (out, in) + bias (out) -> (N, out), by the faster library."""
+    if takes_onednn(rows) and rows.numel():
+        multiplied: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "none")
+        return multiplied
+    return linear(rows, weight, bias)
+
+
+def takes_onednn(rows: Tensor) -> bool:
+    """Whether oneDNN is to multiply float32 here, for prediction."""
+    in_float32 = rows.dtype == torch.float32 and rows.device.type == "cpu" and has_faster_onednn()
+    return in_float32 and not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
+
+
+def rows_of_programs(n_rows: int, like: Tensor) -> int:
     """How many rows to multiply in place of so many: the next of few numbers, where oneDNN multiplies on a CPU.
 
     For every number of rows, it makes a program of about half a megabyte, and keeps up to a thousand. So there are 16
     numbers for each doubling: at most a sixteenth more rows; of few, they are multiples of 16, or of 8 in float32.
 
     like: Of the dtype and on the device of what is multiplied.
-    float32: Whether oneDNN multiplies float32 too.
     """
-    if like.device.type != "cpu" or not (float32 or like.dtype == torch.bfloat16):
+    in_bfloat16 = like.dtype == torch.bfloat16 and like.device.type == "cpu"
+    if not in_bfloat16 and not takes_onednn(like):
         return n_rows
-    step = max(16 if like.dtype == torch.bfloat16 else 8, 1 << max(0, n_rows.bit_length() - 5))
+    step = max(16 if in_bfloat16 else 8, 1 << max(0, n_rows.bit_length() - 5))
     return -(-n_rows // step) * step
 
 
-def for_programs(rows: Tensor) -> Tensor:
-    """(N, D) -> (N or more, D), zeros behind them; see `rows_of_programs`."""
-    more = rows_of_programs(len(rows), rows) - len(rows)
-    return pad(rows, (0, 0, 0, more)) if more else rows
+def for_programs(rows: Tensor, like: Tensor | None = None) -> Tensor:
+    """(N) or (N, D) -> (N or more, …), zeros behind them; see `rows_of_programs`.
 
-
-def ids_for_programs(ids: Tensor, like: Tensor) -> Tensor:
-    """The same for numbers (N) of what a backbone reads, whose vectors are like those in `like`."""
-    float32 = has_faster_onednn() and not torch.is_grad_enabled()
-    more = rows_of_programs(len(ids), like, float32=float32) - len(ids)
-    return pad(ids, (0, more)) if more else ids
+    like: Where these are ids, the vectors that they stand for.
+    """
+    more = rows_of_programs(len(rows), rows if like is None else like) - len(rows)
+    return pad(rows, (0, 0) * (rows.dim() - 1) + (0, more)) if more else rows
 
 
 def is_x86() -> bool:

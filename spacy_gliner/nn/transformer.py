@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..batching import by_length
 from ..transfer import sent
 from . import bert, deberta, modernbert
-from .onednn import ids_for_programs
+from .onednn import for_programs
 
 PADDED_PIECES = 4096
 # About as much padding costs a CPU what another pass costs (mostly, adding its gradients of all weights to the others).
@@ -57,7 +57,7 @@ class Transformer(nn.Module):
             return next(self.parameters()).new_zeros(0, self.width)
         learning = self.training or torch.is_grad_enabled()
         if self.packed is not None and (self.packed.trains or not learning):
-            padded = partial(ids_for_programs, like=next(self.parameters()))
+            padded = partial(for_programs, like=next(self.parameters()))
             if rows is None:
                 return self.packed(padded(piece_ids), lengths)[: len(piece_ids)]
             return self.packed(padded(piece_ids), lengths, padded(rows))[: len(rows)]

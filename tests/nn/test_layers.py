@@ -2,10 +2,12 @@
 
 import torch
 
+from spacy_gliner.nn import onednn
 from spacy_gliner.nn.layers import BiLSTM, Perceptron
 
 
-def test_a_perceptron_is_its_parts():
+def test_a_perceptron_is_its_parts(monkeypatch):
+    monkeypatch.setattr(onednn, "has_faster_onednn", lambda: False)
     perceptron = Perceptron(4, 6, 3, 0.5).eval()
     inputs = torch.randn(5, 4)
     with torch.no_grad():

@@ -10,14 +10,16 @@ from torch import nn
 from torch.nn.functional import gelu
 
 from spacy_gliner.nn import heads, layout, onednn, precision
+from spacy_gliner.nn.layers import Perceptron
 from spacy_gliner.nn.layout import by_input
 from spacy_gliner.nn.onednn import (
     OneDnnLinear,
     for_programs,
     has_x86_bfloat16,
-    ids_for_programs,
     is_x86,
+    product,
     rows_of_programs,
+    takes_onednn,
 )
 from spacy_gliner.nn.precision import for_prediction
 
@@ -71,7 +73,6 @@ def test_rows_in_bfloat16_are_of_few_numbers(n_rows):
     assert n_rows <= len(padded) <= max(n_rows + 15, n_rows * 17 / 16)
     assert torch.equal(padded[:n_rows], like) and not padded[n_rows:].any()
     assert len({rows_of_programs(fewer, like) for fewer in range(n_rows)}) <= 16 * 8
-    assert for_programs(like.float()).shape == like.shape
 
 
 # In float32
@@ -120,6 +121,26 @@ def test_in_float32_results_and_memory_are_the_same(by_onednn, backbone, head):
 
 
 @needs_onednn
+@given(n_rows=st.integers(0, 200), bias=st.booleans())
+def test_products_are_those_of_torch(n_rows, bias):
+    with pytest.MonkeyPatch.context() as patch, torch.no_grad():
+        patch.setattr(onednn, "has_faster_onednn", lambda: True)
+        wide, layer = torch.randn(n_rows, 12), nn.Linear(6, 10, bias=bias)
+        perceptron = Perceptron(6, 10, 3, 0.5).eval()
+        for rows in (wide[:, :6], wide[:, :6].contiguous(), wide[:, 6:]):
+            assert takes_onednn(rows)
+            torch.testing.assert_close(product(rows, layer.weight, layer.bias), layer(rows))
+            by_parts = product(rows[:, 3:], layer.weight.chunk(2, dim=1)[1])
+            torch.testing.assert_close(by_parts, rows[:, 3:] @ layer.weight[:, 3:].T)
+            torch.testing.assert_close(perceptron(rows), nn.Sequential.forward(perceptron, rows))
+        assert not takes_onednn(wide.double()) and not takes_onednn(wide.bfloat16())
+        with torch.enable_grad():
+            assert not takes_onednn(wide)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert not takes_onednn(wide)
+
+
+@needs_onednn
 def test_backbones_that_are_padded_keep_their_linears(by_onednn):
     network = tiny_network_checkpoint(tiny_deberta(), fuse_layers=True).network
     assert not is_onednn(for_prediction(network))
@@ -131,14 +152,14 @@ def test_ids_are_of_few_numbers_where_onednn_multiplies(n_ids):
     ids, like = torch.ones(n_ids, dtype=torch.long), torch.ones(1)
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
         patch.setattr(onednn, "has_faster_onednn", lambda: True)
-        padded = ids_for_programs(ids, like)
+        padded = for_programs(ids, like)
         assert n_ids <= len(padded) <= max(n_ids + 7, n_ids * 17 / 16)
         assert torch.equal(padded[:n_ids], ids) and not padded[n_ids:].any()
-        assert len({len(ids_for_programs(ids[:fewer], like)) for fewer in range(n_ids)}) <= 16 * 8
+        assert len({len(for_programs(ids[:fewer], like)) for fewer in range(n_ids)}) <= 16 * 8
         with torch.enable_grad():
-            assert ids_for_programs(ids, like) is ids
+            assert for_programs(ids, like) is ids
         patch.setattr(onednn, "has_faster_onednn", lambda: False)
-        assert ids_for_programs(ids, like) is ids
+        assert for_programs(ids, like) is ids
 
 
 # In either
