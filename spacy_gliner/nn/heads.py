@@ -16,7 +16,7 @@ from ..types import GivenSpans, Reps, SpanLogits, SpanScore, TokenLogits
 from .context import ContextEncoder
 from .layers import Folded, Perceptron
 from .onednn import for_programs, product, rows_of_programs, takes_onednn
-from .screening import margins, pays, possible, screened
+from .screening import MANY_LABELS, margins, pays, possible, screened
 from .spans import Markers, in_context
 
 # Of so many words beside labels, what lies between two products stays near a CPU's core; small products take longer.
@@ -73,15 +73,17 @@ class SpanHead(Markers):
         return SpanLogits(blocks, reps.word_lengths, reps.label_lengths, self.max_width, reached)
 
     def _folded(self, reps: Reps, labels: Tensor) -> Iterable[Folded | None]:
-        """For each query its labels with the last Linear taken into them, or None, where that would be more work.
+        """For each query its labels with the last Linear taken into them, at once: its weights are large, labels few.
 
-        Those of all queries at once: the weights are large, and the labels of one text are few.
+        None, where queries are to decide for themselves: where most of the work would be for some that gain nothing,
+        or labels are hundreds, which may be looked at first.
         """
         project, lengths = self.out_project, reps.label_lengths
-        if isinstance(project, nn.Linear):
+        if isinstance(project, nn.Linear) or max(lengths, default=0) >= MANY_LABELS:
             return [None] * len(lengths)
-        n_spans = (n_words * self.max_width for n_words in reps.word_lengths)
-        if not any(map(project.folds, lengths, n_spans)):
+        of_queries = zip(lengths, reps.word_lengths, strict=True)
+        n_gain = sum(n for n, n_words in of_queries if project.folds(n, n_words * self.max_width))
+        if 2 * n_gain < max(1, len(labels)):
             return [None] * len(lengths)
         weights, biases = project.folded(labels[:, : project.second.out_features])
         return zip(reps.per_query(weights), reps.per_query(biases), strict=True)

@@ -30,7 +30,7 @@ class Perceptron(nn.Sequential):
 
     def forward(self, rows: Tensor) -> Tensor:
         """(…, in) -> (…, out)."""
-        if rows.dim() > 2 or not takes_onednn(rows):
+        if rows.dim() != 2 or not takes_onednn(rows):
             read: Tensor = super().forward(rows)
             return read
         hidden = product(for_programs(rows), self.first.weight, self.first.bias)

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, linear, pad
 
+Activation = Literal["none", "gelu"]
+
 
 class OneDnnLinear(nn.Module):
-    """A Linear for prediction. In bfloat16 its weights are packed; in float32 they are shared, and lie by input."""
+    """A Linear for prediction, with packed weights in bfloat16, and in float32 with those of the Linear it is like."""
 
     def __init__(self, like: nn.Linear) -> None:
         super().__init__()
@@ -31,14 +33,13 @@ class OneDnnLinear(nn.Module):
         """GELU of what `forward` gives, while it is at hand."""
         return self._multiplied(rows, "gelu")
 
-    def _multiplied(self, rows: Tensor, activation: Literal["none", "gelu"]) -> Tensor:
-        if self.weight.dtype == torch.float32 and (rows.dtype != torch.float32 or torch.is_autocast_enabled("cpu")):
+    def _multiplied(self, rows: Tensor, activation: Activation) -> Tensor:
+        if self.weight.dtype == torch.float32 and not (rows.dtype == torch.float32 and _predicts()):
             hidden = linear(rows, self.weight, self.bias)
             return hidden if activation == "none" else gelu(hidden)
         if not rows.numel():
             return rows.new_zeros(*rows.shape[:-1], self.out_features)
-        multiplied: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self.weight, self.bias, activation, [], "none")
-        return multiplied
+        return _multiply(rows, self.weight, self.bias, activation)
 
 
 def _packed(weight: Tensor) -> Tensor:
@@ -49,15 +50,25 @@ def _packed(weight: Tensor) -> Tensor:
 def product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """rows (N, in) · weight (out, in) + bias (out) -> (N, out), by the faster library."""
     if takes_onednn(rows) and rows.numel():
-        multiplied: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "none")
-        return multiplied
+        return _multiply(rows, weight, bias, "none")
     return linear(rows, weight, bias)
+
+
+def _multiply(rows: Tensor, weight: Tensor, bias: Tensor | None, activation: Activation) -> Tensor:
+    """By oneDNN, which would read a bias wrongly that does not lie together."""
+    multiplied: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, activation, [], "none")
+    return multiplied
+
+
+def _predicts() -> bool:
+    """Whether no gradient is wanted, and no other number format."""
+    return not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
 
 
 def takes_onednn(rows: Tensor) -> bool:
     """Whether oneDNN is to multiply float32 here, for prediction."""
     in_float32 = rows.dtype == torch.float32 and rows.device.type == "cpu" and has_faster_onednn()
-    return in_float32 and not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
+    return in_float32 and _predicts()
 
 
 def rows_of_programs(n_rows: int, like: Tensor) -> int:

@@ -1,4 +1,4 @@
-"""Networks as they predict: in other number formats than float32, or without the packed forward passes.
+"""Networks as they predict: in other number formats, with other Linears, or without the packed forward passes.
 
 Training, saving and the vectors of labels that are read apart stay with the network these were made from.
 """
@@ -32,7 +32,7 @@ def for_prediction(network: Network, precision: Precision = "float32", *, packed
     if precision not in get_args(Precision):
         raise ValueError(f"precision must be one of {', '.join(get_args(Precision))}, got {precision!r}.")
     device = next(network.parameters()).device
-    by_onednn = packed and device.type == "cpu" and has_faster_onednn()
+    by_onednn = packed and device.type == "cpu" and has_faster_onednn() and any(map(_is_packed, network.modules()))
     if precision == "float32" and packed and not by_onednn:
         return network
     if precision == "int8" and device.type != "cpu":
@@ -59,7 +59,7 @@ def for_prediction(network: Network, precision: Precision = "float32", *, packed
             _replace_linears(transformer.backbone, Int8Linear)
         if precision == "bfloat16" and device.type == "cpu" and has_x86_bfloat16():
             _replace_linears(transformer.backbone, OneDnnLinear)
-        if precision == "float32" and by_onednn and transformer.packed is not None:
+        if precision == "float32" and _is_packed(transformer):
             _replace_linears(transformer.backbone, OneDnnLinear)
     return changed.eval()
 
@@ -76,6 +76,10 @@ def has_float16() -> bool:
 
 def _supported(name: str) -> bool:
     return torch.backends.mkldnn.is_available() and bool(getattr(torch.ops.mkldnn, name)())
+
+
+def _is_packed(module: nn.Module) -> bool:
+    return isinstance(module, Transformer) and module.packed is not None
 
 
 def _replace_linears(module: nn.Module, kind: type[Int8Linear] | type[OneDnnLinear]) -> None:

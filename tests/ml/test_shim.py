@@ -16,7 +16,7 @@ from spacy_gliner.ml.architectures import build_gliner, shim_of
 from spacy_gliner.ml.shim import UNLIMITED_PIECES
 from spacy_gliner.ml.sources import Checkpoint
 from spacy_gliner.nn import layout, onednn, precision
-from spacy_gliner.nn.onednn import is_x86
+from spacy_gliner.nn.onednn import OneDnnLinear, is_x86
 from spacy_gliner.training.optimizers import AdamW
 
 from ..tiny import QUERIES, assert_equal, tiny_bert, tiny_deberta, tiny_network_checkpoint
@@ -408,6 +408,8 @@ def test_where_onednn_multiplies_prediction_follows_training(monkeypatch):
         monkeypatch.setattr(module, "has_faster_onednn", lambda: True)
     model = build_gliner(Source())
     before = scores(model)
+    predicting = shim_of(model).prediction.network_of(shim_of(model).network)
+    assert any(isinstance(module, OneDnnLinear) for module in predicting.modules())
     backprop(model)
     assert_equal(scores(model), before, atol=0)
     model.finish_update(AdamW(0.01, 0.01))

@@ -23,7 +23,16 @@ from spacy_gliner.nn.onednn import (
 )
 from spacy_gliner.nn.precision import for_prediction
 
-from ..tiny import QUERIES, assert_equal, scores_of, tiny_bert, tiny_deberta, tiny_modernbert, tiny_network_checkpoint
+from ..tiny import (
+    QUERIES,
+    assert_equal,
+    numbers,
+    scores_of,
+    tiny_bert,
+    tiny_deberta,
+    tiny_modernbert,
+    tiny_network_checkpoint,
+)
 
 needs_onednn = pytest.mark.skipif(
     not (is_x86() and torch.backends.mkldnn.is_available()), reason="needs x86 and oneDNN"
@@ -118,6 +127,60 @@ def test_in_float32_results_and_memory_are_the_same(by_onednn, backbone, head):
     assert {weight.data_ptr() for weight in changed.parameters()} == kept
     with torch.inference_mode():
         assert_equal(scores_of(changed, checkpoint.tokenizer, QUERIES), expected)
+
+
+@needs_onednn
+@pytest.mark.parametrize("backbone", [tiny_bert, tiny_deberta, tiny_modernbert])
+@pytest.mark.parametrize("head", ["token", "markerV0", "markerV2"])
+@pytest.mark.parametrize("width", [20, 24])
+def test_all_it_multiplies_are_few_numbers_of_rows(by_onednn, monkeypatch, backbone, head, width):
+    checkpoint = tiny_network_checkpoint(backbone(), head=head, width=width)
+    network, seen, multiply = for_prediction(checkpoint.network), [], onednn._multiply
+
+    def noted(rows, weight, bias, activation):
+        seen.append((rows.shape[0], weight.shape[1]))
+        return multiply(rows, weight, bias, activation)
+
+    monkeypatch.setattr(onednn, "_multiply", noted)
+    found = []
+    with torch.inference_mode():
+        for n_queries in range(1, len(QUERIES) + 1):
+            found.append(scores_of(network, checkpoint.tokenizer, QUERIES[:n_queries]))
+    assert all(n_rows % 8 == 0 for n_rows, _ in seen)
+    assert width in {n_in for _, n_in in seen}  # of the head
+    monkeypatch.undo()
+    with torch.inference_mode():
+        assert_equal(found[-1], scores_of(checkpoint.network, checkpoint.tokenizer, QUERIES))
+
+
+@needs_onednn
+def test_with_gradients_all_get_theirs(by_onednn):
+    checkpoint = tiny_network_checkpoint()
+    gradients = []
+    for network in (checkpoint.network, for_prediction(checkpoint.network)):
+        checkpoint.network.zero_grad()
+        network(numbers(QUERIES, checkpoint.tokenizer)).scores.sum().backward()
+        gradients.append([weight.grad.clone() for weight in checkpoint.network.parameters()])
+    assert_equal(*gradients)
+
+
+@pytest.mark.parametrize(
+    "known, enabled, faster",
+    [
+        ({"cpu_name": "AMD EPYC", "avx512_f": True}, True, True),
+        ({"cpu_name": "AMD EPYC", "avx512_f": True}, False, False),
+        ({"cpu_name": "AMD EPYC", "avx512_f": False}, True, False),
+        ({"cpu_name": "Intel(R) Xeon(R)", "avx512_f": True}, True, False),
+        ({}, True, False),
+    ],
+)
+def test_it_is_faster_on_amds_cpus_unless_forbidden(monkeypatch, known, enabled, faster):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    monkeypatch.setattr(onednn, "is_x86", lambda: True)
+    monkeypatch.setattr(onednn, "_is_amd_with_avx512", onednn._is_amd_with_avx512.__wrapped__)
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", enabled)
+    assert onednn.has_faster_onednn() is faster
 
 
 @needs_onednn

@@ -11,6 +11,7 @@ from transformers import AutoModel, BertConfig, ElectraConfig, RobertaConfig, XL
 from spacy_gliner.nn import deberta, packing
 from spacy_gliner.nn.bert import Bert
 from spacy_gliner.nn.int8 import Int8Linear
+from spacy_gliner.nn.onednn import rows_of_programs
 from spacy_gliner.nn.packing import added, fed_forward, grouped
 from spacy_gliner.nn.transformer import Transformer, unpack
 
@@ -66,6 +67,17 @@ def some_ids(lengths):
 
 def test_packed_pieces_give_the_same_as_padded_ones(transformer):
     torch.testing.assert_close(*packed_and_padded(transformer, some_ids(LENGTHS), LENGTHS), atol=2e-5, rtol=1e-4)
+
+
+def test_debertas_first_layer_projects_each_different_piece_once():
+    transformer = Transformer({**KINDS["deberta"]}).eval()
+    seen = []
+    for layer in transformer.backbone.encoder.layer:
+        layer.attention.self.value_proj.register_forward_hook(lambda *call: seen.append(len(call[1][0])))
+    with torch.inference_mode():
+        transformer(torch.tensor([5, 6, 5, 7] * 8), [20, 12])
+        n_pieces, n_different = (rows_of_programs(n, torch.zeros(1)) for n in (32, 3))
+    assert seen == [n_different] + [n_pieces] * (len(seen) - 1)
 
 
 def test_of_rows_that_are_wanted_only_those_come(transformer):
