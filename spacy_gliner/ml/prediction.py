@@ -5,10 +5,10 @@ import weakref
 from typing import NamedTuple
 
 from ..nn.network import Network
-from ..nn.onednn import has_faster_onednn
 from ..nn.precision import Precision, for_prediction
 
-_made: "weakref.WeakKeyDictionary[Network, dict[Prediction, Network]]" = weakref.WeakKeyDictionary()
+# None for the network itself, which its value would keep alive.
+_made: "weakref.WeakKeyDictionary[Network, dict[Prediction, Network | None]]" = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
 
 
@@ -20,16 +20,14 @@ class Prediction(NamedTuple):
 
     def network_of(self, network: Network) -> Network:
         """What predicts in place of a network; itself, where that is as it is."""
-        if self == AS_TRAINED and not has_faster_onednn():
-            return network
-        known = _made.get(network, {}).get(self)
-        if known is not None:
-            return known
-        with _lock:
-            made = _made.setdefault(network, {})
-            if self not in made:
-                made[self] = for_prediction(network, self.precision, packed=self.packed)
-            return made[self]
+        made = _made.get(network, {})
+        if self not in made:
+            with _lock:
+                made = _made.setdefault(network, {})
+                if self not in made:
+                    changed = for_prediction(network, self.precision, packed=self.packed)
+                    made[self] = None if changed is network else changed
+        return made[self] or network
 
 
 AS_TRAINED = Prediction()

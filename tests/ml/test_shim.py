@@ -3,6 +3,7 @@
 import gc
 import pickle
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -10,9 +11,9 @@ import pytest
 import torch
 from thinc.api import Adam
 
-from spacy_gliner.ml import prediction
 from spacy_gliner.ml import shim as shims
 from spacy_gliner.ml.architectures import build_gliner, shim_of
+from spacy_gliner.ml.prediction import Prediction, weights_changed
 from spacy_gliner.ml.shim import UNLIMITED_PIECES
 from spacy_gliner.ml.sources import Checkpoint
 from spacy_gliner.nn import layout, onednn, precision
@@ -404,7 +405,7 @@ def test_weights_lie_as_prediction_reads_them_but_for_training(monkeypatch):
 
 @pytest.mark.skipif(not (is_x86() and torch.backends.mkldnn.is_available()), reason="needs x86 and oneDNN")
 def test_where_onednn_multiplies_prediction_follows_training(monkeypatch):
-    for module in (layout, onednn, precision, prediction):
+    for module in (layout, onednn, precision):
         monkeypatch.setattr(module, "has_faster_onednn", lambda: True)
     model = build_gliner(Source())
     before = scores(model)
@@ -416,8 +417,19 @@ def test_where_onednn_multiplies_prediction_follows_training(monkeypatch):
     learned = scores(model)
     assert not any(torch.allclose(new, old) for new, old in zip(learned, before, strict=True))
     assert_equal(scores(build_gliner(Untouchable()).from_bytes(model.to_bytes())), learned)
-    monkeypatch.setattr(prediction, "has_faster_onednn", lambda: False)
+    monkeypatch.setattr(precision, "has_faster_onednn", lambda: False)
+    weights_changed(shim_of(model).network)
     assert_equal(scores(model), learned)
+
+
+def test_what_predicts_keeps_no_network_alive():
+    for settings in ({}, {"precision": "bfloat16"}, {"packed": False}):
+        network = tiny_network_checkpoint(tiny_deberta(), fuse_layers=not settings).network
+        gone = weakref.ref(network)
+        Prediction(**settings).network_of(network)
+        del network
+        gc.collect()
+        assert gone() is None
 
 
 def test_threads_that_predict_after_training_wait_until_the_weights_lie_as_they_read_them(monkeypatch):
