@@ -245,6 +245,8 @@ class GlinerShim(Shim):
         if self._model is not None:
             self.own()
             self._model.to(self._wanted_device())
+            if not self._trains:
+                by_input(self._model)
             weights_changed(self._model)
 
     def to_bytes(self) -> bytes:

@@ -49,7 +49,9 @@ def _packed(weight: Tensor) -> Tensor:
 
 def product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """rows (N, in) · weight (out, in) + bias (out) -> (N, out), by the faster library."""
-    if takes_onednn(rows) and rows.numel():
+    # Of weights that lie apart, as some columns of a Linear's by output, oneDNN reads number by number.
+    lies_together = weight.is_contiguous() or weight.T.is_contiguous()
+    if lies_together and takes_onednn(rows) and rows.numel():
         return _multiply(rows, weight, bias, "none")
     return linear(rows, weight, bias)
 

@@ -469,9 +469,12 @@ def test_predicting_between_update_and_step_does_not_change_what_is_learned():
 def test_moving_to_the_device_where_it_is_changes_nothing():
     model = build_gliner(Source("moved"))
     before = scores(model)
+    strides = [weight.stride() for weight in shim_of(model).network.parameters()]
+    layout.by_output(shim_of(model).network)  # as on other devices
     model.to_cpu()
     assert shim_of(model).device == torch.device("cpu")
     assert_equal(scores(model), before, atol=0)
+    assert [weight.stride() for weight in shim_of(model).network.parameters()] == strides
 
 
 @pytest.mark.gpu

@@ -204,6 +204,20 @@ def test_products_are_those_of_torch(n_rows, bias):
 
 
 @needs_onednn
+def test_weights_that_lie_apart_are_left_to_torch(monkeypatch):
+    """OneDNN would take a thousand times as long for them."""
+    multiplied = []
+    monkeypatch.setattr(onednn, "has_faster_onednn", lambda: True)
+    monkeypatch.setattr(onednn, "_multiply", lambda rows, weight, *_: multiplied.append(weight) or rows @ weight.T)
+    by_output, rows = torch.randn(10, 6), torch.randn(4, 3)
+    as_laid_out = by_output.T.contiguous().T
+    with torch.no_grad():
+        for weight in (by_output[:, 3:], as_laid_out[:, 3:], by_output[:, 3:].contiguous(), by_output[5:, :3]):
+            torch.testing.assert_close(product(rows, weight), rows @ weight.T)
+    assert [tuple(weight.stride()) for weight in multiplied] == [(1, 10), (3, 1)]
+
+
+@needs_onednn
 def test_backbones_that_are_padded_keep_their_linears(by_onednn):
     network = tiny_network_checkpoint(tiny_deberta(), fuse_layers=True).network
     assert not is_onednn(for_prediction(network))
