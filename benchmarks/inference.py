@@ -53,7 +53,7 @@ def main(
     works: Annotated[str, typer.Option(help=f"Texts: {', '.join(LENGTHS)}")] = "short,paragraph,long",
     labels: Annotated[str, typer.Option(help="Numbers of labels, with commas between them")] = "5,25",
     peers: Annotated[str, typer.Option(help=", ".join(INSTALL))] = "gliner,gliner-sorted",
-    batches: Annotated[str, typer.Option(help="Sizes of the batches of those that have batches")] = "8,16",
+    batches: Annotated[str, typer.Option(help="Sizes of the batches of those that have batches")] = "4,8,16",
     mode: Annotated[str, typer.Option(help="stream, or single: texts one by one")] = "stream",
     rounds: Annotated[int, typer.Option(help="Timed rounds, after one that does not count")] = 5,
     words: Annotated[int, typer.Option(help="Words of a round; 0 for what is usual for the work")] = 0,

@@ -4,6 +4,7 @@ import os
 import platform
 import re
 import resource
+import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,10 +16,21 @@ UNITS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")  # of thos
 
 
 def machine() -> dict[str, Any]:
-    """The processor, the threads, and the versions of what is installed."""
+    """The processor, the threads, the versions of what is installed, and the commit of this package."""
     import torch
 
-    return {"processor": processor(), "threads": torch.get_num_threads(), **dict(_versions())}
+    known = {"processor": processor(), "threads": torch.get_num_threads(), **dict(_versions())}
+    return known | ({"commit": found} if (found := commit()) else {})
+
+
+def commit() -> str:
+    """Of the repository that these benchmarks stand in, with a plus where something is changed; empty outside of one."""
+    describe = ["git", "describe", "--always", "--exclude", "*", "--dirty=+"]
+    try:
+        found = subprocess.run(describe, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return found.stdout.strip()
 
 
 def processor() -> str:

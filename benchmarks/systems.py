@@ -1,7 +1,7 @@
 """The systems of the benchmarks: spacy-gliner and its peers. Each loads a checkpoint's folder and finds entities.
 
 - spacy-gliner-bfloat16, spacy-gliner-int8: this package with that `precision`, beside itself in float32.
-- gliner: the reference library as it comes, texts in their order, batches of 8 and of 16.
+- gliner: the reference library as it comes, texts in their order, in batches of several sizes, of which the fastest counts.
 - gliner-sorted: the same, with texts sorted by length.
 - gliner-onnx, gliner-openvino: the reference library with a graph that it exported itself, for ONNX Runtime and for
   OpenVINO, sorted. On CPUs with bfloat16 units OpenVINO computes in bfloat16 unless told otherwise;
