@@ -29,7 +29,7 @@ SAMPLE = 1000
 def main(
     network: Annotated[str, typer.Option(help="embedded, a size that inference.py knows, or a folder")] = "embedded",
     lengths: Annotated[str, typer.Option(help="Words of a document, with commas")] = "200,1000,10000,100000",
-    rounds: Annotated[int, typer.Option(help="X,
+    rounds: Annotated[int, typer.Option(help="Timed rounds, after one that does not count")] = 5,
     stream: Annotated[int, typer.Option(help="Documents of a stream of short texts; 0 for none")] = 0,
     system: Annotated[str, typer.Option(help="Whose stream: spacy-gliner or gliner")] = "spacy-gliner",
     output: Annotated[Path | None, typer.Option(help="Add JSON lines to this file")] = None,
