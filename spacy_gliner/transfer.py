@@ -8,6 +8,11 @@ import torch
 from torch import Tensor
 
 
+def on_accelerator(device: torch.device) -> bool:
+    """Whether few large steps are faster there than small ones whose data stay near, and it is dear to wait."""
+    return device.type != "cpu"
+
+
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
     """The tensor on a device. From the host to a CUDA device, nobody waits for what that was asked before."""
     if device.type != "cuda" or tensor.device.type != "cpu":

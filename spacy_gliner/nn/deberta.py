@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..transfer import on_accelerator
+from . import fused
 from .int8 import each
 from .onednn import for_programs
 from .packing import Group, added, fed_forward, grouped, wide
@@ -57,7 +59,7 @@ class PackedDeberta:
         rows: Those of the pieces (R) whose vectors (R, D) are wanted, where not all are.
         """
         which = None
-        if ids.device.type == "cpu":  # an accelerator would have to wait until it is known how many there are
+        if not on_accelerator(ids.device):  # which would have to wait until it is known how many there are
             ids, which = ids.unique(return_inverse=True)
             ids = for_programs(ids, self.backbone.get_input_embeddings().weight)
         hidden: Tensor = self.backbone.embeddings.LayerNorm(self.backbone.get_input_embeddings()(ids))
@@ -93,9 +95,9 @@ class PackedDeberta:
         read = queries.new_empty(len(queries) + 1, queries.shape[1])
         for group in groups:
             near = slice(reach - group.length + 1, reach + group.length)
-            of_group = [group.heads(rows) for rows in (queries, keys, values)]
-            of_group += [by_key[:, :, near], by_query[:, :, near]]
-            group.put(_attend(of_group, group), read)
+            query, key, value = (group.heads(rows) for rows in (queries, keys, values))
+            attend = fused.attend if fused.wanted(read.device) else _attend
+            group.put(attend(query, key, value, by_key[:, :, near], by_query[:, :, near], group), read)
         return read[:-1]
 
     def _projected(self, number: int, attention: Any, dtype: torch.dtype) -> Positions:
@@ -134,18 +136,18 @@ def _scale(width: int) -> float:
     return torch.tensor(3.0 * width).sqrt().item()
 
 
-def _attend(of_group: list[Tensor], group: Group) -> Tensor:
-    """softmax(scores) · values (heads, B · S, width) of queries, keys, values, keys and queries of positions.
+def _attend(queries: Tensor, keys: Tensor, values: Tensor, by_key: Tensor, by_query: Tensor, group: Group) -> Tensor:
+    """softmax(scores) · values (heads, B · S, width); keys and queries of positions (heads, width, 2 · S - 1).
 
     On a CPU, of so many heads at once that their scores stay in its cache.
     """
-    values = of_group[2]
     n_heads, n_rows, width = values.shape
     n_parts = min(n_heads, -(-n_heads * n_rows * group.length // CACHED_SCORES))
-    some = -(-n_heads // n_parts) if values.device.type == "cpu" else n_heads
+    some = n_heads if on_accelerator(values.device) else -(-n_heads // n_parts)
     read = []
-    for query, key, value, by_key, by_query in zip(*(part.split(some) for part in of_group), strict=True):
-        scores = _scores(query, key, by_key, by_query, group.n_sequences)
+    of_group = (part.split(some) for part in (queries, keys, values, by_key, by_query))
+    for query, key, value, near_key, near_query in zip(*of_group, strict=True):
+        scores = _scores(query, key, near_key, near_query, group.n_sequences)
         if group.mask is not None:
             scores.view(len(query), -1, group.length, group.length).add_(group.mask)
         of_one = (len(scores), group.length, width)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from ..transfer import on_accelerator
 from ..types import GivenSpans, Reps, SpanLogits, SpanScore, TokenLogits
 from .context import ContextEncoder
 from .layers import Folded, Perceptron
@@ -97,7 +98,7 @@ class SpanHead(Markers):
             return labels.new_zeros(0, self.max_width, len(labels)), None
         # A view of the ends of all widths; those behind the last word mean nothing.
         of_widths = pad(ends, (0, 0, 0, self.max_width - 1)).unfold(0, self.max_width, 1).transpose(1, 2)
-        whole = torch.is_grad_enabled() or starts.device.type != "cpu"
+        whole = torch.is_grad_enabled() or on_accelerator(starts.device)
         some = n_words if whole else max(1, PAIRS // self.max_width)
         few = zip(starts.split(some), of_widths.split(some), strict=True)
         parts = (of_starts[:, None] + of_ends for of_starts, of_ends in few)
@@ -227,7 +228,7 @@ class TokenHead(nn.Module):
 
     def _score(self, words: list[Tensor], labels: list[Tensor]) -> Tensor:
         """Of each query words (W, 5 · D) and labels (C, 5 · D) -> the (W, C, 3) of all, flattened."""
-        most = PAIRS if self.proj_token.weight.device.type == "cpu" else PAIRS_OF_ACCELERATORS
+        most = PAIRS_OF_ACCELERATORS if on_accelerator(self.proj_token.weight.device) else PAIRS
         queries = list(zip(words, labels, strict=True))
         if all(len(c) <= most for c in labels):
             parts = [(few, c) for w, c in queries for few in w.split(max(1, most // max(1, len(c))))]

@@ -1,7 +1,7 @@
 """Attention over packed sequences: which of them are read together, and their rows as heads and back.
 
 Outside attention a piece is a row and sequences don't matter. Inside, those of about the same length are padded to
-one; long ones stand alone, as views. Which backbone it is, and where its scores come from, is not known here.
+one; on a CPU, long ones stand alone, as views. Which backbone it is, and where its scores come from, is not known here.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, gelu, pad, scaled_dot_product_attention
 
-from ..transfer import sent
+from ..transfer import on_accelerator, sent
 from .onednn import OneDnnLinear
 
-# Sequences of so many pieces fill a product by themselves.
+# Sequences of so many pieces fill a product of a CPU by themselves.
 ALONE = 128
 # So many pieces are read together between two Linears, whose wide vectors are not to fill the memory.
 ROWS = 1024
@@ -81,10 +81,10 @@ class Group:
 def grouped(lengths: Sequence[int], n_heads: int, device: torch.device) -> list[Group]:
     """Groups of all sequences, which stand one after the other."""
     firsts = torch.tensor([0, *lengths]).cumsum(0).tolist()
-    spread = SPREAD if device.type == "cpu" else SPREAD_OF_ACCELERATORS
+    alone, spread = (torch.inf, SPREAD_OF_ACCELERATORS) if on_accelerator(device) else (ALONE, SPREAD)
     together: list[list[int]] = []
     for row in sorted(filter(lengths.__getitem__, range(len(lengths))), key=lengths.__getitem__):
-        fits = together and lengths[row] < ALONE and lengths[row] <= spread * lengths[together[-1][0]]
+        fits = together and lengths[row] < alone and lengths[row] <= spread * lengths[together[-1][0]]
         if fits:
             together[-1].append(row)
         else:
@@ -161,7 +161,7 @@ def _is_gelu(activation: Callable[[Tensor], Tensor]) -> bool:
 
 def fed_forward(hidden: Tensor, inner: Callable[[Tensor], Tensor], outer: nn.Module, dropped: float = 0.0) -> Tensor:
     """`outer(inner(hidden)) + hidden`, row by row; without a gradient, hidden itself is overwritten, part by part."""
-    if dropped or torch.is_grad_enabled() or hidden.device.type != "cpu":
+    if dropped or torch.is_grad_enabled() or on_accelerator(hidden.device):
         return added(outer, inner(hidden), hidden, dropped)
     for part in hidden.split(ROWS):
         added(outer, inner(part), part)
@@ -201,7 +201,7 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, drop
 
     On a CPU, plain products take a third of the time of the fused function where there is a mask or little to do.
     """
-    if query.device.type != "cpu" or (mask is None and query.shape[2] >= ALONE):
+    if on_accelerator(query.device) or (mask is None and query.shape[2] >= ALONE):
         return scaled_dot_product_attention(query, key, value, mask, dropped)
     of_one = [part.flatten(0, 1) for part in (query, key, value)]
     scores = (torch.bmm(of_one[0], of_one[1].transpose(1, 2)).mul_(query.shape[3] ** -0.5)).view(*query.shape[:3], -1)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..batching import by_length
-from ..transfer import sent
+from ..transfer import on_accelerator, sent
 from . import bert, deberta, modernbert
 from .onednn import for_programs
 
@@ -64,7 +64,7 @@ class Transformer(nn.Module):
         embedded = self.backbone.get_input_embeddings()(piece_ids)
         sequences = embedded.split(lengths)
         outputs: list[Tensor] = [piece_ids] * len(lengths)
-        most_waste = WASTED_PIECES if piece_ids.device.type == "cpu" else PADDED_PIECES
+        most_waste = PADDED_PIECES if on_accelerator(piece_ids.device) else WASTED_PIECES
         for in_pass in _passes(lengths, most_waste):
             together = nn.utils.rnn.pad_sequence([sequences[row] for row in in_pass], batch_first=True)
             sizes = sent(torch.tensor([lengths[row] for row in in_pass]), piece_ids.device)
