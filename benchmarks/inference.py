@@ -14,6 +14,12 @@ The share of the limit is the time that the multiplications of the unpadded piec
 product in the same round, in float32: layers of the encoder with their attention and relative positions, BiLSTM, and
 the head in its shortest form (`works.py`). OpenVINO can exceed it where it computes in bfloat16.
 
+With `--device cuda` all networks stand on a GPU, and with `--precision bfloat16` they compute in it, as does the
+product that the limit is computed from; the share of the limit is then that of what the card can do.
+
+    python benchmarks/inference.py --network deberta-v3-base --device cuda --precision bfloat16 --max-pieces 16384 \
+        --batches 16,64 --peers gliner-sorted,gliner-compiled,gliner-packed,gliner-flash
+
 With `--mode single`, texts are given one by one, as a service gets them; words per second then tell the latency.
 """
 
@@ -30,7 +36,7 @@ from typing import Annotated, Any
 
 import typer
 from machine import machine
-from systems import INSTALL, Find, Found, load
+from systems import INSTALL, Find, Found, Setting, load
 from tables import speed_table
 from works import LENGTHS, SIZES, Work, checkpoint_folder, make_work, product_speed
 
@@ -58,24 +64,28 @@ def main(
     rounds: Annotated[int, typer.Option(help="Timed rounds, after one that does not count")] = 5,
     words: Annotated[int, typer.Option(help="Words of a round; 0 for what is usual for the work")] = 0,
     output: Annotated[Path | None, typer.Option(help="Add JSON lines to this file")] = None,
+    device: Annotated[str, typer.Option(help="cpu, or a GPU, as cuda")] = "cpu",
+    precision: Annotated[str, typer.Option(help="float32, bfloat16 or float16, of all networks")] = "float32",
+    max_pieces: Annotated[int, typer.Option(help="Pieces that spacy-gliner reads at once; 0 for what is usual")] = 0,
 ) -> None:
     """Print a line for every system, work and number of labels."""
     logging.getLogger("transformers").setLevel(logging.ERROR)
     with TemporaryDirectory() as scratch:
         folder = checkpoint_folder(network, Path(scratch))
         names, sizes = ["spacy-gliner", *filter(None, peers.split(","))], list(map(int, batches.split(",")))
-        systems = load_all(names, folder, Path(scratch), sizes, one_by_one=mode == "single")
+        setting = Setting(device, precision, max_pieces)
+        systems = load_all(names, folder, Path(scratch), sizes, setting, one_by_one=mode == "single")
         checkpoint = read_checkpoint(folder)
         for work_name in works.split(","):
             for number in map(int, labels.split(",")):
                 work = make_work(work_name, number, checkpoint.network, checkpoint.tokenizer, words)
-                measured, limits = take_turns(systems, work, rounds)
+                measured, limits = take_turns(systems, work, rounds, setting)
                 known = {
                     "kind": "speed",
                     "network": Path(network).name,
                     "mode": mode,
                     "run": time.time(),
-                    "machine": machine(),
+                    "machine": machine(device, precision),
                 }
                 rows = [known | row for row in as_rows(work, measured, limits)]
                 print(speed_table(rows), flush=True)
@@ -85,19 +95,21 @@ def main(
 
 
 def load_all(
-    names: Sequence[str], folder: Path, scratch: Path, batches: Sequence[int], *, one_by_one: bool
+    names: Sequence[str], folder: Path, scratch: Path, batches: Sequence[int], setting: Setting, *, one_by_one: bool
 ) -> dict[str, Find]:
     """All systems that are there; the others are told of."""
     systems: dict[str, Find] = {}
     for name in names:
         try:
-            systems |= load(name, folder, scratch, batches=batches, one_by_one=one_by_one)
+            systems |= load(name, folder, scratch, batches=batches, one_by_one=one_by_one, setting=setting)
         except Exception as error:
             print(f"{name} is left out: {first_line(error)}", file=sys.stderr)
     return systems
 
 
-def take_turns(systems: dict[str, Find], work: Work, rounds: int) -> tuple[list[Measured], list[float]]:
+def take_turns(
+    systems: dict[str, Find], work: Work, rounds: int, setting: Setting
+) -> tuple[list[Measured], list[float]]:
     """What every system takes in every round, and the seconds of the limit. Who fails in the first round is left."""
     measured, limits = [], []
     for name, find in systems.items():
@@ -111,7 +123,7 @@ def take_turns(systems: dict[str, Find], work: Work, rounds: int) -> tuple[list[
             system.find(work)
             system.seconds.append(time.perf_counter() - begin)
             system.cpu_seconds.append(time.process_time() - cpu_begin)
-        limits.append(work.flops / product_speed())
+        limits.append(work.flops / product_speed(setting.device, setting.precision))
     return measured, limits
 
 

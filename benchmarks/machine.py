@@ -15,16 +15,21 @@ PACKAGES = "spacy-gliner gliner gliner-spacy fast-gliner onnxruntime openvino to
 UNITS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")  # of those that matter
 
 
-def machine() -> dict[str, Any]:
-    """The processor, the threads, the versions of what is installed, and the commit of this package."""
+def machine(device: str = "cpu", precision: str = "float32") -> dict[str, Any]:
+    """The processor, the threads, the versions of what is installed, and the commit of this package.
+
+    Results of an accelerator, or of another number format, stand in tables of their own.
+    """
     import torch
 
-    known = {"processor": processor(), "threads": torch.get_num_threads(), **dict(_versions())}
+    name = processor() if device == "cpu" else torch.cuda.get_device_name(device)
+    name += "" if precision == "float32" else f", {precision}"
+    known = {"processor": name, "threads": torch.get_num_threads(), **dict(_versions())}
     return known | ({"commit": found} if (found := commit()) else {})
 
 
 def commit() -> str:
-    """Of the repository that these benchmarks stand in, with a plus where something is changed; empty outside of one."""
+    """Of the repository that this stands in, with a plus where something is changed; empty outside of one."""
     describe = ["git", "describe", "--always", "--exclude", "*", "--dirty=+"]
     try:
         found = subprocess.run(describe, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)

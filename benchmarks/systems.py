@@ -1,8 +1,9 @@
 """The systems of the benchmarks: spacy-gliner and its peers. Each loads a checkpoint's folder and finds entities.
 
 - spacy-gliner-bfloat16, spacy-gliner-int8: this package with that `precision`, beside itself in float32.
-- gliner: the reference library as it comes, texts in their order, in batches of several sizes, of which the fastest counts.
+- gliner: the reference library as it comes, texts in their order, batches of several sizes, of which the best counts.
 - gliner-sorted: the same, with texts sorted by length.
+- gliner-compiled, gliner-packed, gliner-flash: sorted too; compiled for a GPU, in packed streams, with flashdeberta.
 - gliner-onnx, gliner-openvino: the reference library with a graph that it exported itself, for ONNX Runtime and for
   OpenVINO, sorted. On CPUs with bfloat16 units OpenVINO computes in bfloat16 unless told otherwise;
   gliner-openvino-f32 is told to compute in float32, as all others do.
@@ -11,11 +12,13 @@
 - fast-gliner: the Rust library, with the exported ONNX graph, sorted. It always takes four threads, and a threshold of
   0.5. Its token networks expect an older layout of the scores, which is restored in the graph.
 
-A peer needs its package: `INSTALL` says which. Runtimes get as many threads as torch has.
+A peer needs its package: `INSTALL` says which. Runtimes get as many threads as torch has. On another device than a CPU
+there are only this package, the reference library and gliner-spacy.
 """
 
 import importlib.util
 import json
+import os
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,12 +37,27 @@ INSTALL: dict[str, list[str]] = {
     "spacy-gliner-int8": [],
     "gliner": ["gliner"],
     "gliner-sorted": ["gliner"],
+    "gliner-compiled": ["gliner"],
+    "gliner-packed": ["gliner"],
+    "gliner-flash": ["gliner", "flashdeberta"],
     "gliner-onnx": ["gliner", "onnx", "onnxruntime"],
     "gliner-openvino": ["gliner", "openvino"],
     "gliner-openvino-f32": ["gliner", "openvino"],
     "gliner-spacy": ["gliner_spacy"],
     "fast-gliner": ["gliner", "onnx", "fast_gliner"],
 }
+STREAM = 1024  # pieces of a packed stream of the reference library
+
+
+class Setting(NamedTuple):
+    """Where and how all networks compute; and how many pieces this package reads at once, 0 for what is usual."""
+
+    device: str = "cpu"
+    precision: str = "float32"
+    max_pieces: int = 0
+
+
+ON_CPU = Setting()
 
 
 class Found(NamedTuple):
@@ -55,19 +73,23 @@ Find = Callable[[Work], list[Found]]
 FindParts = Callable[[list[Piece], list[str]], Iterable[Sequence[dict[str, Any]]]]
 
 
-def load(name: str, folder: Path, scratch: Path, *, batches: Sequence[int], one_by_one: bool) -> dict[str, Find]:
+def load(
+    name: str, folder: Path, scratch: Path, *, batches: Sequence[int], one_by_one: bool, setting: Setting = ON_CPU
+) -> dict[str, Find]:
     """A system, under one name or, with several sizes of batches, under several. Exported graphs are kept in scratch.
 
-    Raises ImportError where a package is missing, ValueError for a name that is none.
+    Raises ImportError where a package is missing, ValueError for a name that is none, or none on this device.
     """
+    if setting.device != "cpu" and name.startswith(("gliner-onnx", "gliner-openvino", "fast-gliner")):
+        raise ValueError("it is measured on CPUs only")
     check(name)
     folder = prepared(name, folder, scratch)
     if name.startswith("spacy-gliner"):
-        precision = name.removeprefix("spacy-gliner").lstrip("-") or "float32"
-        return {name: ours(folder, precision, one_by_one=one_by_one)}
+        precision = name.removeprefix("spacy-gliner").lstrip("-") or setting.precision
+        return {name: ours(folder, setting._replace(precision=precision), one_by_one=one_by_one)}
     if name == "gliner-spacy":
-        return {name: gliner_spacy(folder, one_by_one=one_by_one)}
-    model: Any = fast_gliner(folder) if name == "fast-gliner" else gliner(name, folder)
+        return {name: gliner_spacy(folder, setting.device, one_by_one=one_by_one)}
+    model: Any = fast_gliner(folder) if name == "fast-gliner" else gliner(name, folder, setting)
     sizes = [1] if one_by_one else batches
     call = rust_call if name == "fast-gliner" else python_call
     in_order = name != "gliner" and not one_by_one
@@ -98,37 +120,38 @@ def prepared(name: str, folder: Path, scratch: Path) -> Path:
     return folder
 
 
-def ours(folder: Path, precision: str, *, one_by_one: bool) -> Find:
+def ours(folder: Path, setting: Setting, *, one_by_one: bool) -> Find:
     """This package, from texts to `doc.ents`. Components for other labels share the network."""
     pipelines: dict[tuple[str, ...], Any] = {}
 
     def find(work: Work) -> list[Found]:
         labels = tuple(work.labels)
         if labels not in pipelines:
-            pipelines[labels] = our_pipeline(folder, work.labels, precision)
+            pipelines[labels] = our_pipeline(folder, work.labels, setting)
         nlp = pipelines[labels]
         return list(from_docs(map(nlp, work.texts) if one_by_one else nlp.pipe(work.texts)))
 
     return find
 
 
-def our_pipeline(folder: Path | str, labels: list[str], precision: str = "float32") -> Any:
+def our_pipeline(folder: Path | str, labels: list[str], setting: Setting = ON_CPU) -> Any:
     """A pipeline with the component `gliner_ner`, whose windows don't overlap."""
     nlp = spacy.blank("en", config={"nlp": {"tokenizer": {"@tokenizers": "spacy_gliner.WordSplitter.v1"}}})
     windows = {"@misc": "spacy_gliner.strided_windows.v1", "size": WINDOW, "stride": WINDOW}
-    model = {"source": {"name": str(folder)}, "precision": precision}
-    config = {"labels": labels, "threshold": THRESHOLD, "windows": windows, "model": model}
-    nlp.add_pipe("gliner_ner", config=config)
+    model = {"source": {"name": str(folder)}, "precision": setting.precision}
+    config = {"labels": labels, "threshold": THRESHOLD, "windows": windows, "model": model, "device": setting.device}
+    nlp.add_pipe("gliner_ner", config=config | ({"max_pieces": setting.max_pieces} if setting.max_pieces else {}))
     nlp.max_length = 10**9
     return nlp
 
 
-def gliner_spacy(folder: Path, *, one_by_one: bool) -> Find:
+def gliner_spacy(folder: Path, device: str, *, one_by_one: bool) -> Find:
     """The package gliner-spacy."""
     import gliner_spacy.pipeline  # noqa: F401  (registers its factory)
 
     nlp = spacy.blank("en", config={"nlp": {"tokenizer": {"@tokenizers": "spacy_gliner.WordSplitter.v1"}}})
-    pipe: Any = nlp.add_pipe("gliner_spacy", config={"gliner_model": str(folder), "threshold": THRESHOLD})
+    config = {"gliner_model": str(folder), "threshold": THRESHOLD, "map_location": device}
+    pipe: Any = nlp.add_pipe("gliner_spacy", config=config)
     nlp.max_length = 10**9
 
     def find(work: Work) -> list[Found]:
@@ -192,9 +215,10 @@ def rust_call(model: Any, size: int) -> FindParts:
     return call
 
 
-def gliner(name: str, folder: Path) -> Any:
-    """The reference library, with the runtime that the name says."""
+def gliner(name: str, folder: Path, setting: Setting) -> Any:
+    """The reference library, with the runtime or the option that the name says."""
     from gliner import GLiNER
+    from gliner.infer_packing import InferencePackingConfig
 
     if name.startswith("gliner-onnx"):
         options: Any = {"session_options": session_options()}
@@ -205,7 +229,14 @@ def gliner(name: str, folder: Path) -> Any:
         options |= {"INFERENCE_PRECISION_HINT": "f32"} if name.endswith("f32") else {}
         graph = {"runtime": "openvino", "runtime_model_file": "model.xml", "runtime_options": {"config": options}}
         return GLiNER.from_pretrained(str(folder), **graph)
-    return GLiNER.from_pretrained(str(folder))
+    if name == "gliner-compiled" and setting.device == "cpu":
+        raise ValueError("it compiles for CUDA only")
+    os.environ["USE_FLASHDEBERTA"] = "1" if name == "gliner-flash" else ""
+    options = {"map_location": setting.device, "compile_torch_model": name == "gliner-compiled"}
+    model = GLiNER.from_pretrained(str(folder), dtype=setting.precision, **options)
+    if name == "gliner-packed":
+        model.configure_inference_packing(InferencePackingConfig(max_length=STREAM))
+    return model
 
 
 def session_options() -> Any:

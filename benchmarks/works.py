@@ -61,6 +61,13 @@ MODERNBERT = {
 SIZES: dict[str, dict[str, Any]] = {
     "deberta-v3-small": {**DEBERTA, "num_hidden_layers": 6},
     "deberta-v3-base": {**DEBERTA, "num_hidden_layers": 12},
+    "deberta-v3-large": {
+        **DEBERTA,
+        "num_hidden_layers": 24,
+        "hidden_size": 1024,
+        "num_attention_heads": 16,
+        "intermediate_size": 4096,
+    },
     "minilm": {**BERT, "num_hidden_layers": 6},
     "modernbert": MODERNBERT,
 }
@@ -205,15 +212,20 @@ def token_head_flops(config: NetworkConfig, n_words: int, n_labels: int) -> floa
     )
 
 
-def product_speed(size: int = 1024) -> float:
-    """Operations per second of a large product of float32 matrices, by the faster library: the limit of this moment."""
-    rows, layer = torch.randn(size, size), nn.Linear(size, size, bias=False)
-    layers = [layer, OneDnnLinear(layer)] if has_faster_onednn() else [layer]
+def product_speed(device: str = "cpu", precision: str = "float32") -> float:
+    """Operations per second of a large product of matrices, by the faster library: the limit of this moment."""
+    size = 1024 if device == "cpu" else 8192
+    layer = nn.Linear(size, size, bias=False).to(device, getattr(torch, precision))
+    rows = torch.randn_like(layer.weight)
+    layers = [layer, OneDnnLinear(layer)] if device == "cpu" and has_faster_onednn() else [layer]
     with torch.inference_mode():
         return max(2 * size**3 / _seconds(multiply, rows) for _ in range(6) for multiply in layers)
 
 
 def _seconds(multiply: nn.Module, rows: torch.Tensor) -> float:
+    finished = torch.cuda.synchronize if rows.is_cuda else int
+    finished()
     begin = time.perf_counter()
     multiply(rows)
+    finished()
     return time.perf_counter() - begin

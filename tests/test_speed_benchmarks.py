@@ -44,6 +44,27 @@ def test_speed_is_measured_written_down_and_put_into_the_tables(tiny_span_checkp
     assert written.count("| short") == 6 and written.count("\nanother:\n") == 1
 
 
+def test_other_number_formats_stand_in_tables_of_their_own(tiny_span_checkpoint, tmp_path, capsys):
+    import inference
+
+    peers, results = "gliner-packed,gliner-compiled,gliner-flash", tmp_path / "speed.jsonl"
+    usual = str(tiny_span_checkpoint), "short", "3", peers, "8", "stream", 1, 40, results
+    inference.main(*usual, device="cpu", precision="bfloat16", max_pieces=64)
+    rows = [json.loads(line) for line in results.read_text(encoding="utf8").splitlines()]
+    assert [row["system"] for row in rows] == ["spacy-gliner", "gliner-packed"]
+    assert all(row["machine"]["processor"].endswith(", bfloat16") for row in rows)
+    told = capsys.readouterr().err
+    assert "it compiles for CUDA only" in told and "pip install flashdeberta" in told
+
+
+def test_on_other_devices_there_are_no_runtimes_for_cpus(tmp_path):
+    import systems
+
+    on_gpu = {"batches": [8], "one_by_one": False, "setting": systems.Setting("cuda")}
+    with pytest.raises(ValueError, match="CPUs only"):
+        systems.load("fast-gliner", tmp_path, tmp_path, **on_gpu)
+
+
 def test_thresholds_take_turns(tiny_checkpoint, tmp_path, capsys):
     import thresholds
 
