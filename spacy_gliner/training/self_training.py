@@ -82,8 +82,7 @@ warmup_steps = 10
 total_steps = ${training.max_steps}
 
 [training.logger]
-@loggers = "spacy.ConsoleLogger.v1"
-progress_bar = false
+@loggers = "spacy_gliner.ProgressLogger.v1"
 """
 
 
@@ -166,6 +165,8 @@ def self_train(
     keep: float = 0.9,
     unsure: float = 0.05,
     smoothing: float = 0.0,
+    alpha: float = 0.75,
+    dev: Path | None = None,
     overlap: Overlap | None = None,
     overrides: dict[str, Any] | None = None,
     use_gpu: int = -1,
@@ -175,6 +176,8 @@ def self_train(
     nlp: A pipeline with a `gliner_ner`; it stays as it is.
     folder: Where annotation, checkpoint and the trained pipeline (`model-last`) are written.
     smoothing: Of the labels (GLiNER multi-task, eq. 1).
+    alpha: The weight of gold in the focal loss, of the rest one minus that; -1 for equal ones (table 6 there).
+    dev: Annotated data, as of `JsonCorpus`, that the training prints scores of; if None, it scores a row of its own.
     overrides: Of the training config, such as {"training.max_steps": 500}.
     use_gpu: The number of the GPU to train on; -1 for the CPU.
 
@@ -187,14 +190,15 @@ def self_train(
             f"No span of {report.n_rows} texts scored {keep} or more, so there is nothing to learn. Lower `keep`, give "
             f"more texts, or use a pipeline that knows the labels better."
         )
-    config = training_config(nlp, folder, smoothing, list(labels or entity_component(nlp).labels))
+    loss = {"smoothing": smoothing, "alpha": alpha}
+    config = training_config(nlp, folder, loss, list(labels or entity_component(nlp).labels), dev)
     config.to_disk(folder / "self_train.cfg")
     train(folder / "self_train.cfg", folder, overrides=overrides or {}, use_gpu=use_gpu)
     return spacy.load(folder / "model-last"), report
 
 
-def training_config(nlp: Language, folder: Path, smoothing: float, labels: list[str]) -> Config:
-    """The config of a training of this pipeline's `gliner_ner` on its own annotation."""
+def training_config(nlp: Language, folder: Path, loss: dict[str, float], labels: list[str], dev: Path | None) -> Config:
+    """The config of a training of this pipeline's `gliner_ner` on its own annotation, with some settings of the loss."""
     nlp.to_disk(folder / "start")
     config = Config().from_str(SETTINGS, interpolate=False)
     component = entity_component(nlp)
@@ -202,7 +206,7 @@ def training_config(nlp: Language, folder: Path, smoothing: float, labels: list[
     config["nlp"] = {key: nlp.config["nlp"][key] for key in ("lang", "pipeline", "batch_size", "tokenizer")}
     config["components"] = {other: {"source": str(folder / "start")} for other in nlp.pipe_names}
     own = Config(nlp.config).copy()["components"][name]
-    own["loss"] = {**own["loss"], "smoothing": smoothing}
+    own["loss"] = {**own["loss"], **loss}
     limits = [[label, limit] for label, limit in component.cfg["label_thresholds"].items()]
     own |= {
         "labels": component.label_data or labels,
@@ -213,8 +217,9 @@ def training_config(nlp: Language, folder: Path, smoothing: float, labels: list[
     config["components"][name] = own
     component.to_checkpoint(folder / "checkpoint")
     config["training"]["frozen_components"] = [other for other in nlp.pipe_names if other != name]
-    for corpus in ("train", "dev"):
-        config["corpora"][corpus]["path"] = str(folder / "annotated.jsonl")
+    config["corpora"]["train"]["path"] = str(folder / "annotated.jsonl")
+    config["corpora"]["dev"]["path"] = str(dev or folder / "annotated.jsonl")
+    config["corpora"]["dev"]["limit"] = 0 if dev else 1
     config["training"]["before_update"]["path"] = str(folder / "state")
     return config
 
