@@ -198,7 +198,7 @@ def self_train(
 
 
 def training_config(nlp: Language, folder: Path, loss: dict[str, float], labels: list[str], dev: Path | None) -> Config:
-    """The config of a training of this pipeline's `gliner_ner` on its own annotation, with some settings of the loss."""
+    """The config of a training of this pipeline's `gliner_ner` on its own annotation, with this loss."""
     nlp.to_disk(folder / "start")
     config = Config().from_str(SETTINGS, interpolate=False)
     component = entity_component(nlp)
