@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import spacy
+import torch
 from spacy.cli import app as spacy_app
 from spacy.tokens import Doc, Span
 from spacy.training import Example
@@ -17,6 +18,7 @@ from spacy_gliner.cli import app
 from spacy_gliner.cli.common import split_labels
 from spacy_gliner.display import columns, marked_text, print_table
 from spacy_gliner.evaluation import benchmark, using_threshold
+from spacy_gliner.ml.shim import GlinerShim
 from spacy_gliner.pipeline.extensions import register_extensions
 from spacy_gliner.scoring.entities import make_entity_scorer
 
@@ -187,6 +189,23 @@ def test_benchmark_prints_a_line_a_set_and_writes_json(tiny_checkpoint, dataset,
     report = json.loads(output.read_text(encoding="utf8"))
     assert report["sets"]["places"]["n_rows"] == 2
     assert set(report["average"]) == {"precision", "recall", "f1"}
+
+
+@pytest.mark.parametrize("command", ["benchmark", "evaluate", "fit-thresholds"])
+def test_what_measures_does_so_on_the_gpu_that_is_named(command, tiny_checkpoint, dataset, tmp_path, monkeypatch):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("gliner_ner", config={"labels": ["city"], "model": {"source": {"name": str(tiny_checkpoint)}}})
+    nlp.to_disk(tmp_path / "nlp")
+    asked = command, tmp_path / "nlp", dataset
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    moved = []
+    monkeypatch.setattr(GlinerShim, "to_device", lambda self, *device: moved.append(device))
+    for options in ((), ("--gpu-id", -1), ("--gpu-id", 1)):
+        result = run(*asked, *options)
+        assert result.exit_code == 0, result.output
+    assert moved == [("gpu", 1)]
+    absent = run(*asked, "--gpu-id", 2)
+    assert absent.exit_code == 1 and "There is no GPU 2: torch finds 2." in absent.stderr
 
 
 def test_the_threshold_is_put_back(tiny_checkpoint):

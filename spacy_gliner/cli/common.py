@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Annotated
 
 import spacy
+import torch
 import typer
 from spacy.language import Language
 
 from ..display import one_line
 from ..evaluation import gliner_pipes
+from ..scaling.working import to_gpu
 
 app = typer.Typer(name="gliner", help="Find entities of any type you name (GLiNER).", no_args_is_help=True)
 
@@ -23,6 +25,9 @@ Threshold = Annotated[
         min=0, max=1, help="Lowest score of an entity; 0.5, or the saved pipeline's, if not given. Others keep theirs."
     ),
 ]
+
+
+GpuId = Annotated[int, typer.Option("--gpu-id", "-g", help="GPU to compute on, or -1 for the CPU.")]
 
 
 @contextmanager
@@ -63,12 +68,23 @@ def load_pipeline(model: str, lang: str) -> Language:
     return nlp
 
 
-def open_pipeline(model: str, lang: str) -> Language:
-    """A saved pipeline, or a blank one with a `gliner_ner` around the named checkpoint."""
+def open_pipeline(model: str, lang: str, gpu_id: int = -1) -> Language:
+    """A saved pipeline, or a blank one with a `gliner_ner` around the named checkpoint.
+
+    Raises ValueError for a GPU that is not there.
+    """
     if is_pipeline(model):
         nlp = spacy.load(model)
     else:
         nlp = spacy.blank(lang)
         nlp.add_pipe("gliner_ner", config={"model": {"source": {"name": model}}})
     nlp.max_length = sys.maxsize
-    return nlp
+    return on_gpu(nlp, gpu_id)
+
+
+def on_gpu(nlp: Language, gpu_id: int) -> Language:
+    """The pipeline, on the GPU of this number. Raises ValueError for one that is not there."""
+    n_gpus = torch.cuda.device_count()
+    if gpu_id >= n_gpus:
+        raise ValueError(f"There is no GPU {gpu_id}: torch finds {n_gpus}. Leave --gpu-id away for the CPU.")
+    return to_gpu(nlp, gpu_id) if gpu_id >= 0 else nlp

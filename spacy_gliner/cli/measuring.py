@@ -11,7 +11,7 @@ from ..display_markdown import report_markdown
 from ..evaluation_benchmark import Report, choose, measure_entities, measure_tasks
 from ..evaluation_tasks import evaluate, files_by_name, kind_of, to_json
 from ..training.corpora import data_files
-from .common import Threshold, app, one_line_errors, open_pipeline, split_labels, write_text
+from .common import GpuId, Threshold, app, one_line_errors, open_pipeline, split_labels, write_text
 
 
 @app.command("benchmark")
@@ -35,6 +35,7 @@ def benchmark_cli(
     markdown: Annotated[
         Path | None, typer.Option("--markdown", help="Also write them to this file, as tables beside published scores.")
     ] = None,
+    gpu_id: GpuId = -1,
 ) -> None:
     """Measure on the papers' benchmarks and any other datasets, beside baselines and published scores.
 
@@ -43,7 +44,7 @@ def benchmark_cli(
     with one_line_errors():
         files = files_by_name(files_to_measure(paths, split_labels([only]))).values()
         entities, others = ([path for path, kind in files if (kind == "entities") is asked] for asked in (True, False))
-        nlp, report = open_pipeline(model, "en"), Report(model, limit)
+        nlp, report = open_pipeline(model, "en", gpu_id), Report(model, limit)
         excluded = split_labels([exclude_labels])
         for name in measure_entities(report, nlp, entities, threshold=threshold, exclude_labels=excluded):
             typer.echo(f"{name}: F1 {100 * report.entities[name].f1:.1f}", err=True)
@@ -91,12 +92,13 @@ def evaluate_cli(
     ] = None,
     limit: Annotated[int, typer.Option(min=0, help="Texts of each file, spread over it; 0 for all.")] = 0,
     output: Annotated[Path | None, typer.Option("--json", help="Also write the scores to this file.")] = None,
+    gpu_id: GpuId = -1,
 ) -> None:
     """Measure any task on annotated files, beside a baseline. Other files in a folder are passed over, and named."""
     with one_line_errors():
         files = [file for path in paths for file in data_files(path) if path.is_file() or can_be_evaluated(file)]
         evaluations = {}
-        for name, evaluation in evaluate(open_pipeline(model, "en"), files, threshold=threshold, limit=limit):
+        for name, evaluation in evaluate(open_pipeline(model, "en", gpu_id), files, threshold=threshold, limit=limit):
             print_evaluation(name, evaluation)
             evaluations[name] = evaluation
         write_text(output, to_json(evaluations))

@@ -15,7 +15,7 @@ from ..training.corpora import JsonCorpus, data_files
 from ..training.overlap import Overlap, texts_of
 from ..training.self_training import self_train
 from ..training.thresholds import fit_thresholds
-from .common import app, load_pipeline, one_line_errors, open_pipeline, split_labels
+from .common import GpuId, app, load_pipeline, on_gpu, one_line_errors, open_pipeline, split_labels
 
 Pipeline = Annotated[Path, typer.Argument(help="The folder of a saved pipeline.", exists=True, file_okay=False)]
 
@@ -29,9 +29,10 @@ def fit_thresholds_cli(
     component: Annotated[str, typer.Option(help="The component whose thresholds are fitted.")] = "gliner_ner",
     per_label: Annotated[bool, typer.Option(help="Also fit a threshold for every label that gains by it.")] = True,
     min_gold: Annotated[int, typer.Option(min=1, help="Labels with fewer gold spans keep the common one.")] = 20,
+    gpu_id: GpuId = -1,
 ) -> None:
     """Set thresholds to those with the best micro F1 on development data, and save the pipeline."""
-    nlp = spacy.load(pipeline)
+    nlp = on_gpu(spacy.load(pipeline), gpu_id)
     pipe = component_of(nlp, component)
     fitted = fit_thresholds(pipe, read_examples(nlp, data), per_label=per_label, min_gold=min_gold)
     typer.echo(f"threshold {fitted.threshold} over all labels")
@@ -58,7 +59,7 @@ def self_train_cli(
     rate: Annotated[float, typer.Option(min=0, help="Learning rate of the encoder.")] = 5e-6,
     head_rate: Annotated[float, typer.Option(min=0, help="Learning rate of the rest.")] = 7e-6,
     seed: Annotated[int, typer.Option(help="Where randomness begins.")] = 0,
-    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU to train on, or -1 for the CPU.")] = -1,
+    gpu_id: GpuId = -1,
     exclude: Annotated[
         list[Path] | None,
         typer.Option(help="Evaluation data: texts that share ten words in a row with one of theirs are left out."),
@@ -74,7 +75,7 @@ def self_train_cli(
     }
     evaluation = [text for path in exclude or [] for file in data_files(path) for text in texts_of(file)]
     _, report = self_train(
-        open_pipeline(model, "en"),
+        open_pipeline(model, "en", gpu_id),
         [text for path in texts for text in read_raw(path)],
         output,
         labels=split_labels([labels]) or None,

@@ -117,8 +117,13 @@ def load(pipeline: Pipeline, gpu: bool = False) -> Language:
     if gpu:
         prefer_gpu()
     nlp = spacy.load(pipeline) if isinstance(pipeline, str | Path) else pipeline()
+    return to_gpu(nlp) if gpu else nlp
+
+
+def to_gpu(nlp: Language, number: int = 0) -> Language:
+    """Have this package's components compute on a GPU, unless their settings name a device."""
     for _, pipe in nlp.pipeline:
-        shim = owned_shim(pipe.model) if gpu and isinstance(pipe, Extractor) else None
+        shim = owned_shim(pipe.model) if isinstance(pipe, Extractor) else None
         if shim is not None and shim.device_name == "auto" and shim.device.type == "cpu":
-            shim.to_device("gpu", 0)
+            shim.to_device("gpu", number)
     return nlp
