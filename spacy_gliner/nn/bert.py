@@ -129,8 +129,6 @@ class PackedBert:
     backbone: Holds the weights.
     """
 
-    trains = True
-
     def __init__(self, backbone: Any) -> None:
         self.backbone = backbone
         config = backbone.config

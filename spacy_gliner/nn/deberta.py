@@ -1,4 +1,4 @@
-"""DeBERTa-v2 and -v3 over packed pieces, for prediction: nothing is padded, and nothing is computed twice.
+"""DeBERTa-v2 and -v3 over packed pieces: nothing is padded, and in prediction nothing is computed twice.
 
 The weights are those of the Hugging Face model, and so are the results. What depends on relative positions alone is
 computed once for given weights; attention to a position is looked up by a view, since it depends on the distance only.
@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import dropout
 
 from ..transfer import on_accelerator
 from . import fused
@@ -37,12 +38,10 @@ def reads(config: Any) -> bool:
 
 
 class PackedDeberta:
-    """The forward pass of a `DebertaV2Model` whose configuration `reads` accepts.
+    """The forward pass of a `DebertaV2Model` whose configuration `reads` accepts, in training too.
 
     backbone: Holds the weights.
     """
-
-    trains = False
 
     def __init__(self, backbone: Any) -> None:
         self.backbone = backbone
@@ -59,10 +58,12 @@ class PackedDeberta:
         rows: Those of the pieces (R) whose vectors (R, D) are wanted, where not all are.
         """
         which = None
-        if not on_accelerator(ids.device):  # which would have to wait until it is known how many there are
+        p = self.backbone.config.hidden_dropout_prob if self.backbone.training else 0.0
+        # An accelerator would have to wait until it is known how many there are.
+        if not on_accelerator(ids.device) and not torch.is_grad_enabled():
             ids, which = ids.unique(return_inverse=True)
             ids = for_programs(ids, self.backbone.get_input_embeddings().weight)
-        hidden: Tensor = self.backbone.embeddings.LayerNorm(self.backbone.get_input_embeddings()(ids))
+        hidden = dropout(self.backbone.embeddings.LayerNorm(self.backbone.get_input_embeddings()(ids)), p)
         layers = self.backbone.encoder.layer
         groups = grouped(lengths, layers[0].attention.self.num_attention_heads, ids.device)
         places = _places(layers[0].attention.self, max(lengths, default=0), ids.device)
@@ -75,8 +76,8 @@ class PackedDeberta:
             if rows is not None and number == len(layers) - 1:
                 read, hidden = read[rows], hidden[rows]
             output = layer.attention.output
-            hidden = output.LayerNorm(added(output.dense, read, hidden))
-            hidden = layer.output.LayerNorm(fed_forward(hidden, wide(layer.intermediate), layer.output.dense))
+            hidden = output.LayerNorm(added(output.dense, read, hidden, p))
+            hidden = layer.output.LayerNorm(fed_forward(hidden, wide(layer.intermediate), layer.output.dense, p))
         return hidden
 
     def _attend(
@@ -91,32 +92,38 @@ class PackedDeberta:
             of_all.index_select(0, near).view(len(near), n_heads, -1).permute(1, 2, 0)
             for of_all, near in ((of_keys, places.flip(0)), (of_queries, places))
         )
-        reach = len(places) // 2
+        reach, fuses = len(places) // 2, fused.wanted(queries.device)
+        p = self.backbone.config.attention_probs_dropout_prob if self.backbone.training else 0.0
         read = queries.new_empty(len(queries) + 1, queries.shape[1])
         for group in groups:
             near = slice(reach - group.length + 1, reach + group.length)
             query, key, value = (group.heads(rows) for rows in (queries, keys, values))
-            attend = fused.attend if fused.wanted(read.device) else _attend
-            group.put(attend(query, key, value, by_key[:, :, near], by_query[:, :, near], group), read)
+            of_group = query, key, value, by_key[:, :, near], by_query[:, :, near], group
+            group.put(fused.attend(*of_group) if fuses else _attend(*of_group, p), read)
         return read[:-1]
 
     def _projected(self, number: int, attention: Any, dtype: torch.dtype) -> Positions:
-        """Keys and queries (2 · span, D) of positions, the latter scaled; kept for these weights."""
+        """Keys and queries (2 · span, D) of positions, the latter scaled; in prediction kept for these weights."""
         encoder = self.backbone.encoder
         if attention.share_att_key:
             of_keys, of_queries = attention.key_proj, attention.query_proj
         else:
             of_keys, of_queries = attention.pos_key_proj, attention.pos_query_proj
+
+        def computed() -> Positions:
+            embedded = encoder.get_rel_embedding()[: 2 * attention.pos_ebd_size]
+            embedded = dropout(embedded, self.backbone.config.hidden_dropout_prob, self.backbone.training)
+            return of_keys(embedded), of_queries(embedded) / _scale(embedded.shape[1] // attention.num_attention_heads)
+
+        if self.backbone.training or torch.is_grad_enabled():
+            return computed()
         used = [*encoder.rel_embeddings.parameters(), *of_keys.parameters(), *of_queries.parameters()]
         if "layer_norm" in encoder.norm_rel_ebd:
             used += encoder.LayerNorm.parameters()
         version = (dtype, *((w.data_ptr(), 0 if w.is_inference() else w._version) for w in used))
         kept = self._positions.get(number)
         if kept is None or kept[0] != version:
-            embedded = encoder.get_rel_embedding()[: 2 * attention.pos_ebd_size]
-            keys = of_keys(embedded)
-            queries = of_queries(embedded) / _scale(embedded.shape[1] // attention.num_attention_heads)
-            self._positions[number] = kept = version, (keys, queries)
+            self._positions[number] = kept = version, computed()
         return kept[1]
 
 
@@ -136,8 +143,12 @@ def _scale(width: int) -> float:
     return torch.tensor(3.0 * width).sqrt().item()
 
 
-def _attend(queries: Tensor, keys: Tensor, values: Tensor, by_key: Tensor, by_query: Tensor, group: Group) -> Tensor:
+def _attend(
+    queries: Tensor, keys: Tensor, values: Tensor, by_key: Tensor, by_query: Tensor, group: Group, dropped: float
+) -> Tensor:
     """softmax(scores) · values (heads, B · S, width); keys and queries of positions (heads, width, 2 · S - 1).
+
+    dropped: How much of the softmax is dropped, in training.
 
     On a CPU, of so many heads at once that their scores stay in its cache.
     """
@@ -151,7 +162,8 @@ def _attend(queries: Tensor, keys: Tensor, values: Tensor, by_key: Tensor, by_qu
         if group.mask is not None:
             scores.view(len(query), -1, group.length, group.length).add_(group.mask)
         of_one = (len(scores), group.length, width)
-        read.append((scores.softmax(dim=-1) @ value.reshape(of_one)).view(-1, n_rows, width))
+        probs = dropout(scores.softmax(dim=-1), dropped)
+        read.append((probs @ value.reshape(of_one)).view(-1, n_rows, width))
     return torch.cat(read)
 
 
@@ -167,6 +179,8 @@ def _scores(query: Tensor, key: Tensor, by_key: Tensor, by_query: Tensor, n_sequ
     firsts = range(0, length, -(-length // n_blocks))
     blocks = [(first, min(first + firsts.step, length)) for first in firsts]
     by_sequence, of_keys = query.reshape(of_one), key.reshape(of_one).transpose(1, 2)
+    if torch.is_grad_enabled():
+        return _scores_to_learn(query, key, by_key, by_query, by_sequence, of_keys, blocks)
     scores = query.new_empty(len(by_sequence), length, length)
     for first, last in blocks:
         rows, near = _block(first, last, length, n_sequences)
@@ -177,6 +191,26 @@ def _scores(query: Tensor, key: Tensor, by_key: Tensor, by_query: Tensor, n_sequ
         by_distance = _by_distance(key[:, rows] @ by_query[:, :, near], last - first)
         scores[:, :, first:last] += by_distance.transpose(1, 2)
     return scores
+
+
+def _scores_to_learn(
+    query: Tensor,
+    key: Tensor,
+    by_key: Tensor,
+    by_query: Tensor,
+    by_sequence: Tensor,
+    of_keys: Tensor,
+    blocks: list[tuple[int, int]],
+) -> Tensor:
+    """The same, of which nothing is overwritten."""
+    n_sequences, length = len(by_sequence) // len(query), by_sequence.shape[1]
+    of_queries, of_distances = [], []
+    for first, last in blocks:
+        rows, near = _block(first, last, length, n_sequences)
+        by_distance = _by_distance(query[:, rows] @ by_key[:, :, near], last - first)
+        of_queries.append(torch.baddbmm(by_distance, by_sequence[:, first:last], of_keys))
+        of_distances.append(_by_distance(key[:, rows] @ by_query[:, :, near], last - first).transpose(1, 2))
+    return torch.cat(of_queries, dim=1) + torch.cat(of_distances, dim=2)
 
 
 def _block(first: int, last: int, length: int, n_sequences: int) -> tuple[slice, slice]:

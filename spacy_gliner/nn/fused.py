@@ -17,8 +17,9 @@ from .packing import Group
 
 
 def wanted(device: torch.device) -> bool:
-    """Whether to take it on a device."""
-    return os.environ.get("SPACY_GLINER_FUSED_ATTENTION") == "1" and on_accelerator(device)
+    """Whether to take it on a device: in prediction only."""
+    asked_for = os.environ.get("SPACY_GLINER_FUSED_ATTENTION") == "1" and on_accelerator(device)
+    return asked_for and not torch.is_grad_enabled()
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, by_key: Tensor, by_query: Tensor, group: Group) -> Tensor:

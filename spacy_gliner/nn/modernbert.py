@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import dropout
 
 from .packing import Group, activated, added, attend, fed_forward, grouped, places_of
 
@@ -25,12 +26,10 @@ def reads(config: Any) -> bool:
 
 
 class PackedModernBert:
-    """The forward pass of a `ModernBertModel` whose configuration `reads` accepts.
+    """The forward pass of a `ModernBertModel` whose configuration `reads` accepts, in training too.
 
     backbone: Holds the weights.
     """
-
-    trains = False
 
     def __init__(self, backbone: Any) -> None:
         self.backbone = backbone
@@ -49,15 +48,15 @@ class PackedModernBert:
         embedded = self.backbone.get_input_embeddings()(ids)
         far, near = self.config.global_rope_theta, self.config.local_rope_theta
         turns = self._turns(places, far, embedded), self._turns(places, near or far, embedded)
-        hidden: Tensor = self.backbone.embeddings.norm(embedded)
+        hidden = dropout(self.backbone.embeddings.norm(embedded), self._dropped("embedding"))
         for number, layer in enumerate(self.backbone.layers):
             local = number % self.config.global_attn_every_n_layers != 0
             reach = self.config.local_attention // 2 if local else None
             read = self._attend(layer.attn.Wqkv(layer.attn_norm(hidden)), turns[local], groups, reach)
             if rows is not None and number == len(self.backbone.layers) - 1:
                 read, hidden = read[rows], hidden[rows]
-            hidden = added(layer.attn.Wo, read, hidden)
-            hidden = fed_forward(hidden, _gated(layer), layer.mlp.Wo)
+            hidden = added(layer.attn.Wo, read, hidden, self._dropped("attention"))
+            hidden = fed_forward(hidden, _gated(layer, self._dropped("mlp")), layer.mlp.Wo)
         normed: Tensor = self.backbone.final_norm(hidden)
         return normed
 
@@ -68,8 +67,13 @@ class PackedModernBert:
         read = values.new_empty(len(values) + 1, values.shape[1])
         for group in groups:
             query, key, value = (group.heads(part) for part in (queries, keys, values))
-            group.put(attend(query, key, value, group, reach=reach), read)
+            group.put(attend(query, key, value, group, reach=reach, dropped=self._dropped("attention")), read)
         return read[:-1]
+
+    def _dropped(self, where: str) -> float:
+        """How much is dropped there, in training."""
+        share: float = getattr(self.config, f"{where}_dropout") if self.backbone.training else 0.0
+        return share
 
     def _turns(self, places: Tensor, theta: float, like: Tensor) -> Turns:
         """The cosine and sine (P, 1, E / 2) of what a pair of the E dimensions of a head turns by at each place."""
@@ -78,10 +82,13 @@ class PackedModernBert:
         return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
 
 
-def _gated(layer: Any) -> Callable[[Tensor], Tensor]:
+def _gated(layer: Any, dropped: float) -> Callable[[Tensor], Tensor]:
     def gated(hidden: Tensor) -> Tensor:
         inner, gate = layer.mlp.Wi(layer.mlp_norm(hidden)).chunk(2, dim=-1)
-        return activated(layer.mlp.act, inner.contiguous()).mul_(gate)
+        active = activated(layer.mlp.act, inner.contiguous())
+        if dropped or torch.is_grad_enabled():
+            return dropout(active * gate, dropped)
+        return active.mul_(gate)
 
     return gated
 

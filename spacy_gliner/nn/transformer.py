@@ -1,7 +1,7 @@
 """The pretrained backbone over packed pieces: any Hugging Face encoder, through one adapter.
 
-Where there is a packed forward pass (`deberta`, `bert`, `modernbert`), prediction takes it, and that of BERTs training
-too. Otherwise sequences are padded, only here, and unpadded before they are returned. Knows no words and no labels.
+Where there is a packed forward pass (`deberta`, `bert`, `modernbert`), it is taken. Otherwise sequences are padded, only
+here, and unpadded before they are returned. Knows no words and no labels.
 """
 
 from collections.abc import Iterator, Sequence
@@ -55,8 +55,7 @@ class Transformer(nn.Module):
         """
         if not len(piece_ids):
             return next(self.parameters()).new_zeros(0, self.width)
-        learning = self.training or torch.is_grad_enabled()
-        if self.packed is not None and (self.packed.trains or not learning):
+        if self.packed is not None:
             padded = partial(for_programs, like=next(self.parameters()))
             if rows is None:
                 return self.packed(padded(piece_ids), lengths)[: len(piece_ids)]

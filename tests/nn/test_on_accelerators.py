@@ -68,9 +68,12 @@ def test_a_backbone_gives_what_hugging_face_gives(as_on_accelerator, monkeypatch
     assert bool(calls) == (fuses and backbone is tiny_deberta)
 
 
-def test_on_a_cpu_nothing_is_fused(monkeypatch):
+@torch.no_grad()
+def test_nothing_is_fused_on_a_cpu_in_training_or_unasked(monkeypatch):
     monkeypatch.setenv("SPACY_GLINER_FUSED_ATTENTION", "1")
     assert not fused.wanted(torch.device("cpu")) and fused.wanted(torch.device("cuda"))
+    with torch.enable_grad():
+        assert not fused.wanted(torch.device("cuda"))
     monkeypatch.delenv("SPACY_GLINER_FUSED_ATTENTION")
     assert not fused.wanted(torch.device("cuda"))
 

@@ -158,11 +158,29 @@ def test_dropout_acts_in_training_alone(transformer):
     ids = some_ids(LENGTHS)
     transformer.train()
     if transformer.config.model_type == "modernbert":
-        assert transformer.config.attention_dropout == 0.0
+        assert torch.equal(transformer(ids, LENGTHS), transformer(ids, LENGTHS))
         return
     assert not torch.equal(transformer(ids, LENGTHS), transformer(ids, LENGTHS))
     transformer.eval()
     assert torch.equal(transformer(ids, LENGTHS), transformer(ids, LENGTHS))
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+@pytest.mark.parametrize(
+    ("backbone", "kinds"),
+    [
+        (tiny_bert, ["hidden_dropout_prob", "attention_probs_dropout_prob"]),
+        (tiny_deberta, ["hidden_dropout_prob", "attention_probs_dropout_prob"]),
+        (tiny_modernbert, ["embedding_dropout", "attention_dropout", "mlp_dropout"]),
+    ],
+)
+def test_every_kind_of_dropout_acts(backbone, kinds, gradient):
+    ids = some_ids([7, 40, 7])
+    for kind in kinds:
+        transformer = Transformer(backbone(**{**dict.fromkeys(kinds, 0.0), kind: 0.5})).train()
+        with torch.set_grad_enabled(gradient):
+            assert not torch.allclose(transformer(ids, [7, 40, 7]), transformer(ids, [7, 40, 7])), kind
+            assert torch.equal(transformer.eval()(ids, [7, 40, 7]), transformer(ids, [7, 40, 7])), kind
 
 
 def test_a_bert_of_our_own_is_the_hugging_face_one(tmp_path):
