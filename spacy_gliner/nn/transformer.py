@@ -1,7 +1,7 @@
 """The pretrained backbone over packed pieces: any Hugging Face encoder, through one adapter.
 
-Where there is a packed forward pass (`deberta`, `bert`, `modernbert`), it is taken. Otherwise sequences are padded, only
-here, and unpadded before they are returned. Knows no words and no labels.
+Where there is a packed forward pass (`deberta`, `bert`, `modernbert`), it is taken. Otherwise sequences are padded,
+only here, and unpadded before they are returned. Knows no words and no labels.
 """
 
 from collections.abc import Iterator, Sequence
