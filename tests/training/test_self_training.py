@@ -147,9 +147,17 @@ def test_called_again_it_gives_the_same(saved, tmp_path):
     assert all((weights[0][name] == weights[1][name]).all() for name in weights[0])
 
 
-def test_smoothing_reaches_the_loss(saved, tmp_path):
+def test_its_settings_reach_the_loss(saved, tmp_path):
     nlp, _ = trained(saved, tmp_path / "out", smoothing=0.37)
-    assert nlp.config["components"]["gliner_ner"]["loss"]["smoothing"] == 0.37
+    loss = nlp.config["components"]["gliner_ner"]["loss"]
+    assert (loss["smoothing"], loss["alpha"]) == (0.37, 0.75)
+
+
+def test_development_data_are_scored(saved, tmp_path, capsys):
+    dev = tmp_path / "dev.jsonl"
+    dev.write_text(json.dumps({"tokens": ["Ada", "slept"], "spans": [[0, 0, "musician"]]}) + "\n", encoding="utf8")
+    trained(saved, tmp_path / "out", dev=dev)
+    assert "musician" in capsys.readouterr().out
 
 
 def test_nothing_to_learn_is_an_error_that_says_what_to_do(saved, tmp_path):
