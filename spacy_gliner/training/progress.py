@@ -39,11 +39,17 @@ def progress_logger(
 
 
 def per_type_lines(scores: Mapping[str, Any], max_types: int) -> list[str]:
-    """A line for each type with precision, recall and F1 in per cent, for everything that is scored per type."""
+    """A line for each type with precision, recall and F1 in per cent, for everything that has them per type.
+
+    Other scores, such as the areas under curves of text categories, have no P, R and F1, or None.
+    """
     lines = []
     for key, per_type in scores.items():
-        if key.endswith(PER_TYPE) and per_type and SPANS not in key:
-            ranked = sorted(per_type.items(), key=lambda item: (item[1]["f"], item[0]))
+        if not key.endswith(PER_TYPE) or SPANS in key:
+            continue
+        known = {name: values for name, values in (per_type or {}).items() if isinstance(values, dict)}
+        if known:
+            ranked = sorted(known.items(), key=lambda item: (item[1]["f"], item[0]))
             width = max(len(name) for name, _ in ranked[:max_types])
             lines.append(f"    {key.removesuffix(PER_TYPE)}: P, R, F1 per type")
             lines += [

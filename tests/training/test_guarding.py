@@ -85,6 +85,15 @@ def test_types_are_shown_worst_first():
     assert "1 types" in lines[3]
 
 
+def test_scores_of_other_components_that_are_no_f1_are_left_out():
+    others = {"cats_auc_per_type": {"good": None, "bad": 0.7}, "tag_per_type": None, "dep_per_type": {}}
+    assert per_type_lines(others, 2) == []
+    assert per_type_lines({"cats_f_per_type": {"good": {"p": 1.0, "r": 1.0, "f": 1.0}}, **others}, 2)[1].split() == [
+        "good",
+        *["100.0"] * 3,
+    ]
+
+
 def test_the_logger_shows_losses_scores_and_types(make_nlp):
     nlp = make_nlp()
     out = io.StringIO()
