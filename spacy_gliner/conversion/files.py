@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,7 +35,9 @@ def read_items(path: Path) -> Iterator[tuple[str, Any]]:
     """What a JSON array or a file of JSON lines holds, and where. Raises ValueError for what is not JSON."""
     text = read_text(path)
     if text.lstrip().startswith("["):
-        yield from ((f"item {number}", item) for number, item in enumerate(_parse(path, text), start=1))
+        lines = _lines_of_items(text)
+        for number, item in enumerate(_parse(path, text), start=1):
+            yield f"line {next(lines)}, item {number}", item
         return
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
@@ -56,6 +59,16 @@ def naming(path: Path, where: str) -> Iterator[None]:
         yield
     except ValueError as error:
         raise ValueError(f"{path}, {where}: {error}") from error
+
+
+def _lines_of_items(array: str) -> Iterator[int]:
+    """The line on which each item of a JSON array begins."""
+    decode, sign = json.JSONDecoder().raw_decode, re.compile(r"[^\s,]")
+    line, at, end = 1, 0, array.index("[") + 1
+    while array[begin := next(sign.finditer(array, end)).start()] != "]":
+        line, at = line + array.count("\n", at, begin), begin
+        yield line
+        _, end = decode(array, begin)
 
 
 def _parse(path: Path, text: str, line: int = 1) -> Any:

@@ -64,7 +64,7 @@ def test_gliner_rows_are_read_from_an_array_and_from_lines(tmp_path):
         assert record.spans == [Mark(0, 1, "person"), Mark(2, 4, "city")]
         assert record.relations == [Link(record.spans[0], "lives in", record.spans[1])]
         assert record.extra == {"negatives": ["drug"]}
-    assert (of_array.where, of_line.where) == ("item 1", "line 1")
+    assert (of_array.where, of_line.where) == ("line 2, item 1", "line 1")
 
 
 @pytest.mark.parametrize("relation", [[0, 1, "knows"], [-1, 0, "knows"]])
@@ -321,7 +321,7 @@ def test_the_flat_form_of_label_studio_is_read(tmp_path):
 def test_the_text_of_a_task_may_have_another_name_if_it_is_the_only_one(tmp_path):
     (record,) = label_studio(tmp_path, {"data": {"body": TEXT, "size": 3}, "annotations": [{"result": []}]})
     assert record.text == TEXT
-    with pytest.raises(ValueError, match="item 1: .*'body', 'title'"):
+    with pytest.raises(ValueError, match="line 1, item 1: .*'body', 'title'"):
         label_studio(tmp_path, {"data": {"body": "a", "title": "b"}, "annotations": [{"result": []}]})
 
 
@@ -416,10 +416,11 @@ def test_a_broken_item_is_an_error_that_names_file_and_place(tmp_path, name, bad
     with pytest.raises(ValueError, match=message) as caught:
         read(path, name)
     assert str(caught.value).startswith(f"{path}, line 3: ")
-    path = save(tmp_path, "array.txt", json.dumps([GOOD[name], bad], indent=1))
+    good = json.dumps(GOOD[name], indent=1)
+    path = save(tmp_path, "array.txt", f"\n[ {good}\n\n, {json.dumps(bad)}]\n")
     with pytest.raises(ValueError, match=message) as caught:
         read(path, name)
-    assert str(caught.value).startswith(f"{path}, item 2: ")
+    assert str(caught.value).startswith(f"{path}, line {good.count(chr(10)) + 4}, item 2: ")
 
 
 @pytest.mark.parametrize(
