@@ -33,7 +33,7 @@ def build_gliner(
     mixed_precision: Whether matrices are multiplied in bfloat16 in training; weights and steps stay in float32.
     precision: Of prediction: "float32"; "bfloat16" or "float16", on accelerators and CPUs that have units for them; or
         "int8", on CPUs. Training and saving are in float32 all the same.
-    packed: Whether prediction reads without padding. `False` takes the Hugging Face forward pass of the backbone.
+    packed: Whether the network reads without padding. `False` takes the Hugging Face forward pass of the backbone.
 
     Of a network that is borrowed, the owner decides.
     """

@@ -19,6 +19,7 @@ from torch import Tensor
 from ..batching import PieceTokenizer, collate, collate_vectors
 from ..nn.layout import by_input, by_output
 from ..nn.network import Network, NetworkConfig
+from ..nn.transformer import unpack_all
 from ..types import Batch, Logits, Query
 from . import forking
 from .checkpoints import Checkpoint
@@ -160,6 +161,8 @@ class GlinerShim(Shim):
         if not self._owned:
             self._model = copy.deepcopy(self.network)
             self._owned = True
+        if not self.prediction.packed:
+            unpack_all(self.network)
         if self._optimizer is None:
             freeze_weights(self.network, self.freeze)
 

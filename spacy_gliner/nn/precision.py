@@ -14,7 +14,7 @@ from .int8 import Int8Linear
 from .layout import by_output
 from .network import Network
 from .onednn import OneDnnLinear, has_faster_onednn, has_x86_bfloat16, is_x86
-from .transformer import Transformer, unpack
+from .transformer import Transformer, unpack_all
 
 Precision = Literal["float32", "bfloat16", "float16", "int8"]
 
@@ -52,9 +52,9 @@ def for_prediction(network: Network, precision: Precision = "float32", *, packed
             module._buffers[name] = buffer
     else:
         changed = copy.deepcopy(network, {id(weight): weight for weight in network.parameters()})
+    if not packed:
+        unpack_all(changed)
     for transformer in [module for module in changed.modules() if isinstance(module, Transformer)]:
-        if not packed:
-            unpack(transformer)
         if precision == "int8":
             _replace_linears(transformer.backbone, Int8Linear)
         if precision == "bfloat16" and device.type == "cpu" and has_x86_bfloat16():

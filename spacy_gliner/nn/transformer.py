@@ -176,6 +176,13 @@ def hugging_face_encoder(config: dict[str, Any]) -> Any:
     return AutoModel.from_config(settings)
 
 
+def unpack_all(network: nn.Module) -> None:
+    """Have all transformers of a network read as the Hugging Face library does."""
+    for module in list(network.modules()):
+        if isinstance(module, Transformer) and module.packed is not None:
+            unpack(module)
+
+
 def unpack(transformer: Transformer) -> None:
     """Have a transformer read as the Hugging Face library does, with the same weights."""
     if isinstance(transformer.backbone, bert.Bert):

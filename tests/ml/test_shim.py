@@ -466,6 +466,20 @@ def test_predicting_between_update_and_step_does_not_change_what_is_learned():
     assert_equal(*learned, atol=0)
 
 
+@pytest.mark.parametrize("backbone", [tiny_bert, tiny_deberta])
+def test_training_reads_without_padding_unless_told(backbone):
+    learned = []
+    for packed in (True, False):
+        without = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+        model = build_gliner(Source(backbone=backbone(**without)), packed=packed)
+        learn(model, AdamW(0.01, 0.01))
+        assert (shim_of(model).network.encoder.transformer.packed is not None) is packed
+        again = build_gliner(Untouchable()).from_bytes(model.to_bytes())
+        assert_equal(scores(again), scores(model))
+        learned.append(scores(model))
+    assert_equal(*learned, atol=1e-3)
+
+
 def test_moving_to_the_device_where_it_is_changes_nothing():
     model = build_gliner(Source("moved"))
     before = scores(model)
