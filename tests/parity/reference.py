@@ -16,7 +16,7 @@ from spacy_gliner.types import Query, ScoredSpan, SpanLogits
 
 from ..tiny import numbers, save_tokenizer, tiny_tokenizer
 
-LOGIT_TOLERANCE = 2e-4
+LOGIT_TOLERANCE = 1e-4
 SCORE_TOLERANCE = 1e-4
 
 Labels = str | list[str] | list[list[str]] | dict[str, str]
