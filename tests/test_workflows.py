@@ -81,6 +81,15 @@ def test_train_multitask_measures_every_task(run):
 
 
 @pytest.mark.slow
+def test_self_train_learns_from_raw_text_and_scores_before_and_after(run):
+    folder = run("self_train", keep=0.06, smoothing=0.1)
+    loss = spacy.load(folder / "training" / "self_trained" / "model-last").config["components"]["gliner_ner"]["loss"]
+    assert (loss["smoothing"], loss["alpha"]) == (0.1, 0.75)
+    for name in ("before_self_training", "self_trained"):
+        assert set(scores(folder / "metrics" / f"{name}.json")) == {"test"}
+
+
+@pytest.mark.slow
 def test_pretrain_ends_with_a_checkpoint(run):
     folder = run("pretrain")
     nlp = spacy.blank("en")
