@@ -1,7 +1,7 @@
 """DeBERTa's attention in one kernel of torch's FlexAttention, in which no scores are written to memory.
 
 For accelerators, and not measured on one yet: it has to be asked for, by SPACY_GLINER_FUSED_ATTENTION=1. At its first
-use it is compiled, which takes Triton and half a minute.
+use it is compiled, which takes Triton and a while.
 """
 
 import os
