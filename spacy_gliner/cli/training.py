@@ -54,7 +54,9 @@ def self_train_cli(
     unsure: Annotated[float, typer.Option(min=0, max=1, help="Spans from here to --keep are left open.")] = 0.05,
     smoothing: Annotated[float, typer.Option(min=0, max=1, help="Label smoothing.")] = 0.0,
     alpha: Annotated[float, typer.Option(max=1, help="Weight of gold in the loss; -1 for equal weights.")] = 0.75,
-    dev: Annotated[Path | None, typer.Option(help="Annotated data that the training prints scores of.")] = None,
+    dev: Annotated[
+        Path | None, typer.Option(exists=True, help="Annotated data that the training prints scores of.")
+    ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps of about 700 words.")] = 100,
     rate: Annotated[float, typer.Option(min=0, help="Learning rate of the encoder.")] = 5e-6,
     head_rate: Annotated[float, typer.Option(min=0, help="Learning rate of the rest.")] = 7e-6,

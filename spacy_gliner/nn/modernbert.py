@@ -1,4 +1,4 @@
-"""ModernBERT and its kin (Ettin) over packed pieces, for prediction: nothing is padded, and what is far is not read.
+"""ModernBERT and its kin (Ettin) over packed pieces: nothing is padded, and what is far is not read.
 
 The weights are those of the Hugging Face model, and so are the results. Layers with local attention take time and
 memory with the length, not with its square.
