@@ -19,7 +19,7 @@ import typer
 from spacy.cli.train import train
 from spacy.util import load_config
 
-from spacy_gliner.training.corpora import JsonCorpus, data_files, name_of
+from spacy_gliner.training.corpora import JsonCorpus, entity_files, name_of
 
 MEASURES = ("ents_p", "ents_r", "ents_f")
 
@@ -39,6 +39,7 @@ def main(
     gpu_id: Annotated[int, typer.Option(help="GPU to train on, or -1 for the CPU")] = -1,
 ) -> None:
     """Run what is missing and print the table."""
+    entity_files(dev_data)  # before hours of training
     output.mkdir(parents=True, exist_ok=True)
     paths: dict[str, Any] = {"paths.train": str(train_data), "paths.dev": str(dev_data), "paths.start": start}
     settings = load_config(config, interpolate=False)
@@ -71,7 +72,7 @@ def run(config: Path, folder: Path, overrides: Mapping[str, Any], dev: Path, lim
     """Train, and measure on each development file; every row is asked for the labels of its source."""
     train(config, folder, overrides=dict(overrides), use_gpu=gpu)
     nlp = spacy.load(folder / "model-last")
-    per_file = {name_of(path): nlp.evaluate(list(JsonCorpus(path, limit=limit)(nlp))) for path in data_files(dev)}
+    per_file = {name_of(path): nlp.evaluate(list(JsonCorpus(path, limit=limit)(nlp))) for path in entity_files(dev)}
     shutil.rmtree(folder)
     files = {name: {key: scores[key] for key in MEASURES} for name, scores in per_file.items()}
     return {key: fmean(scores[key] for scores in files.values()) for key in MEASURES} | {"files": files}

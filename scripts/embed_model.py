@@ -9,33 +9,35 @@ model card beside it is written by hand.
 
 import math
 from pathlib import Path
+from typing import Annotated
 
 import spacy
 import typer
 from spacy.training import Example
 
+from spacy_gliner.cli.common import open_pipeline
 from spacy_gliner.evaluation import only_task
 from spacy_gliner.ml.architectures import shim_of
-from spacy_gliner.ml.checkpoint_configs import CONFIG_FILE
 from spacy_gliner.nn.heads import TokenHead
-from spacy_gliner.training.corpora import JsonCorpus, data_files
+from spacy_gliner.training.corpora import JsonCorpus, entity_files
 
 LOWEST = 0.1
 GRID = [step / 40 for step in range(5, 33)]
 Spans = set[tuple[int, int, str]]
 
 
-def main(pipeline: Path, dev: Path, folder: Path) -> None:
+def main(
+    pipeline: Path,
+    dev: Path,
+    folder: Path,
+    gpu_id: Annotated[int, typer.Option(help="GPU to measure on, or -1 for the CPU")] = -1,
+) -> None:
     """Calibrate on `dev` and write to `folder`."""
-    if (pipeline / CONFIG_FILE).is_file():
-        nlp = spacy.blank("en")
-        nlp.add_pipe("gliner_ner", config={"model": {"source": {"name": str(pipeline)}}})
-    else:
-        nlp = spacy.load(pipeline)
+    nlp = open_pipeline(str(pipeline), "en", gpu_id)
     (component,) = [nlp.get_pipe(name) for name in nlp.pipe_names if name == "gliner_ner"]
     component.cfg["threshold"] = LOWEST
     with only_task(nlp, "gliner_ner"):
-        per_file = [find(nlp, JsonCorpus(path)) for path in data_files(dev)]
+        per_file = [find(nlp, JsonCorpus(path)) for path in entity_files(dev)]
     curve = {limit: sum(f1(rows, limit) for rows in per_file) / len(per_file) for limit in GRID}
     best = max(curve, key=curve.__getitem__)
     print(f"F1 at 0.5: {curve[0.5]:.3f}; best: {curve[best]:.3f} at {best}")

@@ -150,6 +150,14 @@ def data_files(path: Path) -> list[Path]:
     return files
 
 
+def entity_files(path: Path) -> list[Path]:
+    """Those of `data_files` that hold entities, by their names. Raises FileNotFoundError where there are none."""
+    files = [file for file in data_files(path) if not name_of(file).startswith(JsonCorpus.foreign)]
+    if not files:
+        raise FileNotFoundError(f"No files of entities at {path}: names begin with {', '.join(JsonCorpus.foreign)}.")
+    return files
+
+
 def name_of(path: Path) -> str:
     """A file's name without its endings."""
     return path.name.removesuffix(".gz").removesuffix(".jsonl")
