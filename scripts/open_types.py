@@ -21,7 +21,7 @@ import typer
 from spacy_gliner.pipeline.words import WORD
 from spacy_gliner.training.corpora import Row, data_files, name_of, read_rows
 
-N_NEGATIVES = 16  # types of other texts that a row may be asked for
+N_NEGATIVES = 20  # types of other texts that a row may be asked for, less those that may fit it
 # What is too general to be called absent where nobody said so.
 GENERAL = set(
     """
@@ -42,14 +42,14 @@ def main(annotation: Path, source: Path, folder: Path, seed: int = 0) -> None:
     for name, number in lost.items():
         print(f"{number} texts of {name} are not in {source}")
     kin = kindred(annotated)
-    counts = Counter(label for row in annotated for _, label, *_ in row["entities"])
+    drawn = [label for row in annotated for _, label, *_ in row["entities"] if label not in GENERAL]
     rng = random.Random(seed)
     rows = []
     for row in annotated:
         text = texts.get((row["file"], row["id"]))
         if text is not None:
             start, end = row.get("passage", (0, len(text)))
-            rows += rows_of(text[start:end], row, kin, counts, rng)
+            rows += rows_of(text[start:end], row, kin, drawn, rng)
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / "ner_open_types.jsonl"
     target.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf8")
@@ -76,8 +76,8 @@ def texts_in(row: Row) -> Iterator[tuple[str, str]]:
         yield row["id"], row["text"] if "text" in row else " ".join(row["tokens"])
 
 
-def rows_of(text: str, row: Row, kin: dict[str, set[str]], counts: Counter[str], rng: random.Random) -> Iterator[Row]:
-    """The one or two rows of a text."""
+def rows_of(text: str, row: Row, kin: dict[str, set[str]], drawn: list[str], rng: random.Random) -> Iterator[Row]:
+    """The one or two rows of a text. The types `drawn` from are those of all texts, as often as they occur."""
     words = list(WORD.finditer(text))
     starts = {word.start(): number for number, word in enumerate(words)}
     ends = {word.end(): number for number, word in enumerate(words)}
@@ -86,7 +86,6 @@ def rows_of(text: str, row: Row, kin: dict[str, set[str]], counts: Counter[str],
     everything = {label for _, *labels in row["entities"] for label in labels}
     near = everything.union(*(kin[label] for label in everything))
     shared = {word for label in everything for word in label.split()}
-    far = [label for label in counts if label not in near | GENERAL and shared.isdisjoint(label.split())]
     for types in (special, mixed) if mixed != special else (special,):
         spans, missing = [], []
         for start, end, name in places(text, types):
@@ -94,8 +93,9 @@ def rows_of(text: str, row: Row, kin: dict[str, set[str]], counts: Counter[str],
                 spans.append([starts[start], ends[end], types[name]])
             else:  # within a word: nothing is learned of it
                 missing += [[n, n] for n, word in enumerate(words) if word.start() < end and start < word.end()]
-        drawn = rng.choices(far, [counts[label] for label in far], k=N_NEGATIVES) if far else []
-        labels = dict.fromkeys([*types.values(), *(a for a in row["absent"] if a not in everything), *drawn])
+        far = (label for label in rng.choices(drawn, k=N_NEGATIVES) if label not in near)
+        absent = [*row["absent"], *(label for label in far if shared.isdisjoint(label.split()))]
+        labels = dict.fromkeys([*types.values(), *(label for label in absent if label not in everything)])
         yield {
             "tokens": [word[0] for word in words],
             "spans": sorted(spans),

@@ -1,6 +1,8 @@
 """The workflows of the project file run from end to end, with a tiny random network in place of the embedded one."""
 
+import gzip
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from spacy_gliner.ml.checkpoints import write_checkpoint
 from .tiny import tiny_bert, tiny_network_checkpoint
 
 ROOT = Path(__file__).parent.parent
+STAGES = ("embedded_multitask", "embedded_types", "embedded_open")
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +31,9 @@ def run(tmp_path_factory):
         path = folder / "configs" / f"{config}.cfg"
         text = path.read_text(encoding="utf8").replace("eval_frequency = 40", "eval_frequency = 3")
         path.write_text(text.replace("every = 40", "every = 3"), encoding="utf8")
+    variants = folder / "configs" / "ablations_heads.json"
+    (first, *_) = json.loads(variants.read_text(encoding="utf8")).items()
+    variants.write_text(json.dumps(dict([first])), encoding="utf8")
     shorter = {
         "finetune.cfg": ("max_steps = 240", "max_steps = 6"),
         "finetune_multitask.cfg": ("max_steps = 120", "max_steps = 3"),
@@ -98,6 +104,44 @@ def test_pretrain_ends_with_a_checkpoint(run):
         config={"labels": ["person"], "model": {"source": {"name": str(folder / "training" / "checkpoint")}}},
     )
     nlp("Ada met Bob.")
+
+
+@pytest.fixture
+def public_data(tmp_path):
+    """A folder with files of all the names that the recipe of the embedded model mixes, a few rows each."""
+    tasks = ROOT / "assets" / "tasks" / "train"
+    samples = {"ner": "ner_general", "rel": "rel_sample", "qa": "qa_sample", "sum": "sum_sample"}
+    rows = {kind: (tasks / f"{name}.jsonl").read_text(encoding="utf8") for kind, name in samples.items()}
+    text = "".join((ROOT / "configs" / f"{name}.cfg").read_text(encoding="utf8") for name in STAGES)
+    names = set(re.findall(r"^((?:ner|rel|qa|sum)_\w+) = ", text, flags=re.MULTILINE))
+    for name in names - {name for name in names if name.startswith(("ner_types_", "ner_open_"))}:
+        (tmp_path / f"{name}.jsonl").write_text(rows[name.split("_")[0]], encoding="utf8")
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_pretrain_tasks_goes_on_where_pretrain_ended(run, public_data):
+    """Through all stages, each with a step, to a checkpoint of all tasks."""
+    folder = run("pretrain")
+    for name in STAGES:
+        path = folder / "configs" / f"{name}.cfg"
+        text = re.sub(r"(max_steps|eval_frequency) = \d+", r"\1 = 1", path.read_text(encoding="utf8"))
+        path.write_text(text.replace("size = 1000", "size = 50").replace("n_examples = 600", "n_examples = 6"), "utf8")
+    row = json.loads((public_data / "ner_wikigold.jsonl").read_text(encoding="utf8").splitlines()[0])
+    annotated = {"file": "ner_wikigold", "id": row["id"], "entities": [[row["tokens"][0], "word"]], "absent": ["sign"]}
+    with gzip.open(folder / "assets" / "open_types.jsonl.gz", "wt", encoding="utf8") as file:
+        file.write(json.dumps(annotated) + "\n")
+    run("pretrain_tasks", data=str(public_data))
+    nlp = spacy.blank("en")
+    model = {"source": {"name": str(folder / "training" / "embedded")}}
+    nlp.add_pipe("gliner_ner", config={"labels": ["person"], "model": model})
+    nlp("Ada met Bob.")
+
+
+@pytest.mark.slow
+def test_ablations_end_with_a_table(run):
+    path = run("ablations", variants="ablations_heads", pretrain_steps=1) / "training" / "ablations_heads" / "table.md"
+    assert "| token head | 1 |" in path.read_text(encoding="utf8")
 
 
 @pytest.mark.slow
