@@ -135,3 +135,26 @@ def test_the_real_sizes_have_their_layers(tmp_path):
     per_layer = 2 * n * (4 * 768**2 + 3 * 768 * 1152) + 4 * n**2 * 768
     assert works.encoder_flops(modern, n) == 22 * per_layer  # shorter than the local window: all layers are equal
     assert works.encoder_flops(modern, 1000) < 10 * 22 * per_layer + 8 * 4 * 1000**2 * 768
+
+
+def test_training_is_measured_beside_the_reference_library(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("gliner")
+    import training_speed
+
+    from .tiny import save_tiny_backbone
+
+    monkeypatch.setattr(training_speed, "alone", lambda function, *args: function(*args))
+    monkeypatch.setattr(training_speed.os, "environ", {})
+    backbone, written = str(save_tiny_backbone(tmp_path / "encoder")), tmp_path / "training.json"
+    training_speed.main(backbone, str(training_speed.SAMPLE), "span,token", 2, 4, 1, 2, 1, 1, written)
+    report = json.loads(written.read_text(encoding="utf8"))
+    assert [(row["library"], row["head"]) for row in report["results"]] == [
+        ("spacy-gliner", "span"), ("gliner", "span"), ("spacy-gliner", "token"), ("gliner", "token")
+    ]  # fmt: skip
+    assert all(len(row["speeds"]) == len(row["cpu_speeds"]) == 2 and row["peak_mb"] > 0 for row in report["results"])
+    by_head = {row["head"]: row["parameters"] for row in report["results"] if row["library"] == "gliner"}
+    assert all(row["parameters"] == pytest.approx(by_head[row["head"]], rel=0.1) for row in report["results"])
+    table = capsys.readouterr().out.splitlines()[-4:]
+    assert [line.split(" | ")[:2] for line in table] == [
+        ["| span", "spacy-gliner"], ["| span", "gliner"], ["| token", "spacy-gliner"], ["| token", "gliner"]
+    ]  # fmt: skip
