@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -120,6 +121,9 @@ def public_data(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    "SPACY_GLINER_LONG" not in os.environ, reason="takes more than a minute; SPACY_GLINER_LONG=1 runs it"
+)
 def test_pretrain_tasks_goes_on_where_pretrain_ended(run, public_data):
     """Through all stages, each with a step, to a checkpoint of all tasks."""
     folder = run("pretrain")
