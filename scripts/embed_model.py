@@ -34,7 +34,7 @@ def main(
 ) -> None:
     """Calibrate on `dev` and write to `folder`."""
     nlp = open_pipeline(str(pipeline), "en", gpu_id)
-    (component,) = [nlp.get_pipe(name) for name in nlp.pipe_names if name == "gliner_ner"]
+    component = nlp.get_pipe("gliner_ner")
     component.cfg["threshold"] = LOWEST
     with only_task(nlp, "gliner_ner"):
         per_file = [find(nlp, JsonCorpus(path)) for path in entity_files(dev)]

@@ -30,7 +30,6 @@ GENERAL = set(
     occupation profession material substance method technique
     """.split()
 )
-Entities = list[tuple[str, str, list[str]]]  # text, type, broader types
 
 
 def main(annotation: Path, source: Path, folder: Path, seed: int = 0) -> None:
@@ -118,7 +117,10 @@ def places(text: str, names: dict[str, str]) -> Iterator[tuple[int, int, str]]:
 
 
 def kindred(annotated: list[Row]) -> dict[str, set[str]]:
-    """For each type all that may fit the same entity: its broader ones, and those that have a broader one with it."""
+    """For each type all that may fit the same entity.
+
+    These are the broader and the more special ones, those that share a broader one, and those given to the same words.
+    """
     above, below = defaultdict(set), defaultdict(set)
     by_name = defaultdict(set)
     for row in annotated:
