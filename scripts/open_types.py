@@ -77,31 +77,37 @@ def texts_in(row: Row) -> Iterator[tuple[str, str]]:
 
 def rows_of(text: str, row: Row, kin: dict[str, set[str]], drawn: list[str], rng: random.Random) -> Iterator[Row]:
     """The one or two rows of a text. The types `drawn` from are those of all texts, as often as they occur."""
-    words = list(WORD.finditer(text))
-    starts = {word.start(): number for number, word in enumerate(words)}
-    ends = {word.end(): number for number, word in enumerate(words)}
     special = {name: label for name, label, *_ in row["entities"]}
     mixed = {name: rng.choice([label, *broader]) for name, label, *broader in row["entities"]}
     everything = {label for _, *labels in row["entities"] for label in labels}
     near = everything.union(*(kin[label] for label in everything))
     shared = {word for label in everything for word in label.split()}
     for types in (special, mixed) if mixed != special else (special,):
-        spans, missing = [], []
-        for start, end, name in places(text, types):
-            if start in starts and end in ends:
-                spans.append([starts[start], ends[end], types[name]])
-            else:  # within a word: nothing is learned of it
-                missing += [[n, n] for n, word in enumerate(words) if word.start() < end and start < word.end()]
+        words, spans, missing = placed(text, types)
         far = (label for label in rng.choices(drawn, k=N_NEGATIVES) if label not in near)
         absent = [*row["absent"], *(label for label in far if shared.isdisjoint(label.split()))]
         labels = dict.fromkeys([*types.values(), *(label for label in absent if label not in everything)])
         yield {
-            "tokens": [word[0] for word in words],
-            "spans": sorted(spans),
+            "tokens": words,
+            "spans": spans,
             "labels": list(labels),
             "missing": missing,
             "source": row["file"],
         }
+
+
+def placed(text: str, types: dict[str, str]) -> tuple[list[str], list[list], list[list[int]]]:
+    """The words of a text, the spans of its entities, and the words of which nothing is to be learned."""
+    words = list(WORD.finditer(text))
+    starts = {word.start(): number for number, word in enumerate(words)}
+    ends = {word.end(): number for number, word in enumerate(words)}
+    spans, missing = [], []
+    for start, end, name in places(text, types):
+        if start in starts and end in ends:
+            spans.append([starts[start], ends[end], types[name]])
+        else:  # within a word
+            missing += [[n, n] for n, word in enumerate(words) if word.start() < end and start < word.end()]
+    return [word[0] for word in words], sorted(spans), missing
 
 
 def places(text: str, names: dict[str, str]) -> Iterator[tuple[int, int, str]]:
@@ -122,20 +128,27 @@ def kindred(annotated: list[Row]) -> dict[str, set[str]]:
     These are the broader and the more special ones, those that share a broader one, and those given to the same words.
     """
     above, below = defaultdict(set), defaultdict(set)
-    by_name = defaultdict(set)
     for row in annotated:
-        for name, label, *broader in row["entities"]:
-            by_name[name.lower()].update([label, *broader])
+        for _, label, *broader in row["entities"]:
             above[label].update(broader)
             for general in broader:
                 below[general].add(label)
     kin: dict[str, set[str]] = defaultdict(set)
     for label in {*above, *below}:
         kin[label] = {label, *above[label], *below[label]}.union(*(below[general] for general in above[label]))
-    for labels in by_name.values():
+    for labels in named(annotated).values():
         for label in labels:
             kin[label] |= labels
     return kin
+
+
+def named(annotated: list[Row]) -> dict[str, set[str]]:
+    """The types that each name has somewhere."""
+    types = defaultdict(set)
+    for row in annotated:
+        for name, *labels in row["entities"]:
+            types[name.lower()].update(labels)
+    return types
 
 
 if __name__ == "__main__":

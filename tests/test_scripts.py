@@ -3,6 +3,9 @@
 import gzip
 import importlib.util
 import json
+import random
+import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -19,7 +22,15 @@ SAMPLE = ROOT / "assets" / "tasks" / "dev"
 
 
 def script(name):
-    """A file of scripts/ as a module."""
+    """A file of scripts/ as a module, which may import the others as it does when it is run."""
+    sys.path.insert(0, str(ROOT / "scripts"))
+    try:
+        return loaded(name)
+    finally:
+        sys.path.remove(str(ROOT / "scripts"))
+
+
+def loaded(name):
     spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -110,6 +121,86 @@ def test_open_types_say_which_texts_are_not_there(tmp_path, capsys):
     printed = capsys.readouterr().out
     for name in ("ner_x", "sum_x", "qa_x"):
         assert f"1 texts of {name} are not in" in printed
+
+
+@pytest.fixture
+def passages(tmp_path):
+    """The rows of passages made of annotated texts."""
+
+    def make(*annotated):
+        annotation(tmp_path / "open.jsonl.gz", annotated)
+        script("open_passages").main(tmp_path / "data", tmp_path / "made", [tmp_path / "open.jsonl.gz"])
+        return list(read_rows(tmp_path / "made" / "ner_written_passages.jsonl"))
+
+    (tmp_path / "data").mkdir()
+    write_rows(tmp_path / "data" / "ner_x.jsonl", TEXTS[:1])
+    return make
+
+
+def written(text, *entities, absent=()):
+    return {"file": "written", "id": text, "text": text, "entities": list(map(list, entities)), "absent": list(absent)}
+
+
+def test_passages_join_texts_under_all_their_types(passages):
+    rows = passages(
+        written("Oslo is old.", ("Oslo", "city"), absent=["river"]), written("Tea grows here.", ("Tea", "drink"))
+    )
+    for row in rows:
+        assert row["tokens"] == ["Oslo", "is", "old", ".", "Tea", "grows", "here", "."]
+        assert row["spans"] == [[0, 0, "city"], [4, 4, "drink"]]
+        assert row["labels"][:3] == ["city", "drink", "river"]
+    assert len(rows) == 2  # each text is in two passages
+
+
+def test_passages_call_entities_alike_where_both_names_fit(passages):
+    for row in passages(
+        written("Bo sang.", ("Bo", "singer", "artist")), written("Al paints.", ("Al", "painter", "artist"))
+    ):
+        used = {label for _, label in spans_of(row)}
+        assert used in ({"artist"}, {"singer", "painter"})
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (("Bo", "singer"), ("Al", "artist")),  # a singer is an artist: said of Cy
+        (("Bo", "university"), ("Al", "public university")),
+        (("Bo", "date of birth"), ("Al", "birth year")),
+    ],
+)
+def test_texts_stay_apart_where_a_type_of_one_may_fit_the_other(passages, first, second):
+    third = written("Cy sang.", ("Cy", "singer", "artist"))
+    for row in passages(written("Bo is here.", first), written("Al is here.", second), third):
+        names = {name for name, _ in spans_of(row)}
+        assert not {"Bo", "Al"} <= names
+
+
+def test_passages_learn_nothing_of_names_that_another_text_gives_one_of_their_types(passages):
+    first, second = written("Oslo is old.", ("Oslo", "city")), written("Tea in oslo.", ("Tea", "drink"))
+    for row in passages(first, second):
+        assert row["missing"] == [[6, 6]]
+
+
+def test_passages_of_public_texts_have_a_file_of_their_own(passages, tmp_path):
+    passages(written("Oslo is old.", ("Oslo", "city")), *ANNOTATED[:1])
+    rows = list(read_rows(tmp_path / "made" / "ner_open_passages.jsonl"))
+    assert [row["tokens"] for row in rows] == [TEXTS[0]["tokens"]] * 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_passages_hold_every_text_twice_whatever_fits(passages, seed):
+    rng = random.Random(seed)
+    kinds = ["city", "large city", "place", "person", "artist"]
+    texts = [
+        written(f"N{n} met M{n} {'again ' * rng.randint(0, 100)}.", *((f"{m}{n}", *rng.sample(kinds, 2)) for m in "NM"))
+        for n in range(40)
+    ]
+    rows = passages(*texts)
+    found = Counter(name for row in rows for name, _ in spans_of(row))
+    assert found == {f"{m}{n}": 2 for m in "NM" for n in range(40)}
+    assert sum(len(row["tokens"]) for row in rows) == 2 * sum(len(text["text"].split()) for text in texts)
+    assert len(rows) < 2 * len(texts)
+    assert all(len(row["tokens"]) <= 220 for row in rows)
 
 
 def test_derived_types_come_from_both_ends_of_relations_and_from_questions(tmp_path):
