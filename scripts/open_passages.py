@@ -3,10 +3,11 @@
     python scripts/open_passages.py data/train training/data assets/open_types.jsonl.gz assets/open_passages.jsonl.gz
 
 Reads annotation of public texts, as scripts/open_types.py does, and texts that were written for this project with
-their annotation. Texts of one file become passages of up to 220 words; each is in two, in which its entities may go by
-different types. The types of a passage are asked for in the whole of it, so texts are joined only where no type of one
-may fit what another names differently; and of names that other texts give one of the passage's types, but this one
-none, nothing is learned. Writes `ner_open_passages.jsonl` and, of the written texts, `ner_written_passages.jsonl`.
+their annotation. Texts that follow each other in a file become passages of about 60 to 220 words; each is in two, in
+which its entities may go by different types. The types of a passage are asked for in the whole of it. So texts are
+joined only where, as far as the annotation shows, no type of one fits an entity of another that goes by a different
+one; and nothing is learned of names that other texts give one of the passage's types, but this one none. Writes
+`ner_open_passages.jsonl` and, of the written texts, `ner_written_passages.jsonl`.
 """
 
 import gzip
@@ -19,31 +20,35 @@ from itertools import groupby
 from pathlib import Path
 
 import typer
-from open_types import GENERAL, N_NEGATIVES, kindred, named, placed, texts_of
+from open_types import GENERAL, N_NEGATIVES, kindred, named, placed, report_lost, texts_of
 
 from spacy_gliner.training.corpora import Row
 
 WORDS = (60, 220)  # the length of a passage is drawn from these
-MAX_TYPES = 24  # of a passage
+MAX_TYPES = 24  # of a passage that texts still join
 N_OPEN = 60  # passages that the next text may join
-LONGEST_NAME = 6  # words
+LONGEST_NAME = 6  # words that a name is looked for in
 LITTLE = {"of", "and", "or", "in", "for", "to", "the", "a"}
 
 
 @dataclass
 class Passage:
-    """Texts to be joined: the types in use, and what is near them."""
+    """Texts to be joined, each with the types that its entities go by here.
 
-    n_words: int
+    room: Words that may still be added.
+    types: All that are in use.
+    """
+
+    room: int
     types: set[str] = field(default_factory=set)
     texts: list[tuple[Row, dict[str, str]]] = field(default_factory=list)
-    length: int = 0
 
 
 def main(source: Path, folder: Path, annotation: list[Path], seed: int = 0) -> None:
     """Write the passages."""
     annotated = [row for path in annotation for row in read_annotation(path)]
     public = texts_of({row["file"] for row in annotated if "text" not in row}, source)
+    report_lost((row for row in annotated if "text" not in row), public, source)
     rows_by_file = defaultdict(list)
     for row in annotated:
         if "text" in row:
@@ -51,7 +56,8 @@ def main(source: Path, folder: Path, annotation: list[Path], seed: int = 0) -> N
         elif text := public.get((row["file"], row["id"])):
             start, end = row.get("passage", (0, len(text)))
             rows_by_file["ner_open_passages"].append({**row, "text": text[start:end]})
-    near, kin, names = close_types(annotated), kindred(annotated), named(annotated)
+    names, kin = named(annotated), kindred(annotated)
+    near = close_types(annotated, names)
     drawn = [label for row in annotated for _, label, *_ in row["entities"] if label not in GENERAL]
     rng = random.Random(seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -75,13 +81,13 @@ def read_annotation(path: Path) -> list[Row]:
 
 
 def joined(rows: Iterable[Row], near: Mapping[str, set[str]], rng: random.Random) -> Iterator[Passage]:
-    """Passages of the texts, in order."""
+    """Passages of the texts: each goes into the first that it fits, of those still open."""
     open_passages: list[Passage] = []
     for row in rows:
         n_words = len(row["text"].split())
         for passage in open_passages:
             types = None
-            if passage.length + n_words <= passage.n_words:
+            if n_words <= passage.room:
                 types = types_for(row, passage.types, near, rng)
             if types is not None and len(passage.types.union(types.values())) <= MAX_TYPES:
                 break
@@ -93,7 +99,7 @@ def joined(rows: Iterable[Row], near: Mapping[str, set[str]], rng: random.Random
             open_passages.append(passage)
         passage.texts.append((row, types))
         passage.types.update(types.values())
-        passage.length += n_words
+        passage.room -= n_words
         if len(open_passages) > N_OPEN:
             yield open_passages.pop(0)
     yield from open_passages
@@ -116,14 +122,14 @@ def types_for(row: Row, used: set[str], near: Mapping[str, set[str]], rng: rando
     return types
 
 
-def close_types(annotated: list[Row]) -> dict[str, set[str]]:
+def close_types(annotated: list[Row], names: Mapping[str, set[str]]) -> dict[str, set[str]]:
     """For each type those that may fit the same entity: broader and narrower ones, and those given to its names."""
     near = defaultdict(set)
     for row in annotated:
         for _, *labels in row["entities"]:
             for label in labels:
                 near[label].update(labels)
-    for labels in named(annotated).values():
+    for labels in names.values():
         for label in labels:
             near[label] |= labels
     for label in list(near):

@@ -13,7 +13,7 @@ import json
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import typer
@@ -37,9 +37,7 @@ def main(annotation: Path, source: Path, folder: Path, seed: int = 0) -> None:
     with gzip.open(annotation, "rt", encoding="utf8") as file:
         annotated = [json.loads(line) for line in file]
     texts = texts_of({row["file"] for row in annotated}, source)
-    lost = Counter(row["file"] for row in annotated if (row["file"], row["id"]) not in texts)
-    for name, number in lost.items():
-        print(f"{number} texts of {name} are not in {source}")
+    report_lost(annotated, texts, source)
     kin = kindred(annotated)
     drawn = [label for row in annotated for _, label, *_ in row["entities"] if label not in GENERAL]
     rng = random.Random(seed)
@@ -64,6 +62,13 @@ def texts_of(names: set[str], source: Path) -> dict[tuple[str, str], str]:
         if name in names:
             found.update({(name, key): text for row in read_rows(path, dict) for key, text in texts_in(row)})
     return found
+
+
+def report_lost(annotated: Iterable[Row], texts: dict[tuple[str, str], str], source: Path) -> None:
+    """Print how many of the annotated texts are not there."""
+    lost = Counter(row["file"] for row in annotated if (row["file"], row["id"]) not in texts)
+    for name, number in lost.items():
+        print(f"{number} texts of {name} are not in {source}")
 
 
 def texts_in(row: Row) -> Iterator[tuple[str, str]]:

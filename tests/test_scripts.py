@@ -181,6 +181,11 @@ def test_passages_learn_nothing_of_names_that_another_text_gives_one_of_their_ty
         assert row["missing"] == [[6, 6]]
 
 
+def test_passages_say_which_texts_are_not_there(passages, capsys):
+    passages(written("Oslo is old.", ("Oslo", "city")), *ANNOTATED)
+    assert "1 texts of sum_x are not in" in capsys.readouterr().out
+
+
 def test_passages_of_public_texts_have_a_file_of_their_own(passages, tmp_path):
     passages(written("Oslo is old.", ("Oslo", "city")), *ANNOTATED[:1])
     rows = list(read_rows(tmp_path / "made" / "ner_open_passages.jsonl"))

@@ -130,7 +130,8 @@ def test_pretrain_tasks_goes_on_where_pretrain_ended(run, public_data):
     for name in STAGES:
         path = folder / "configs" / f"{name}.cfg"
         text = re.sub(r"(max_steps|eval_frequency) = \d+", r"\1 = 1", path.read_text(encoding="utf8"))
-        path.write_text(text.replace("size = 1000", "size = 50").replace("n_examples = 600", "n_examples = 6"), "utf8")
+        text = re.sub(r"(batch_by_words.v1\"\nsize) = \d+", r"\1 = 50", text)
+        path.write_text(text.replace("n_examples = 600", "n_examples = 6"), "utf8")
     row = json.loads((public_data / "ner_wikigold.jsonl").read_text(encoding="utf8").splitlines()[0])
     annotated = {"file": "ner_wikigold", "id": row["id"], "entities": [[row["tokens"][0], "word"]], "absent": ["sign"]}
     written = {**annotated, "text": "Ada met Bob.", "entities": [["Ada", "person"]]}
