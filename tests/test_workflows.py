@@ -115,7 +115,7 @@ def public_data(tmp_path):
     rows = {kind: (tasks / f"{name}.jsonl").read_text(encoding="utf8") for kind, name in samples.items()}
     text = "".join((ROOT / "configs" / f"{name}.cfg").read_text(encoding="utf8") for name in STAGES)
     names = set(re.findall(r"^((?:ner|rel|qa|sum)_\w+) = ", text, flags=re.MULTILINE))
-    for name in (name for name in names if not name.startswith(("ner_types_", "ner_open_", "ner_written_"))):
+    for name in (name for name in names if not name.startswith(("ner_types_", "ner_open_"))):
         (tmp_path / f"{name}.jsonl").write_text(rows[name.split("_")[0]], encoding="utf8")
     return tmp_path
 
@@ -134,10 +134,8 @@ def test_pretrain_tasks_goes_on_where_pretrain_ended(run, public_data):
         path.write_text(text.replace("n_examples = 600", "n_examples = 6"), "utf8")
     row = json.loads((public_data / "ner_wikigold.jsonl").read_text(encoding="utf8").splitlines()[0])
     annotated = {"file": "ner_wikigold", "id": row["id"], "entities": [[row["tokens"][0], "word"]], "absent": ["sign"]}
-    written = {**annotated, "text": "Ada met Bob.", "entities": [["Ada", "person"]]}
-    for name, of in {"open_types": annotated, "open_passages": written}.items():
-        with gzip.open(folder / "assets" / f"{name}.jsonl.gz", "wt", encoding="utf8") as file:
-            file.write(json.dumps(of) + "\n")
+    with gzip.open(folder / "assets" / "open_types.jsonl.gz", "wt", encoding="utf8") as file:
+        file.write(json.dumps(annotated) + "\n")
     run("pretrain_tasks", data=str(public_data))
     nlp = spacy.blank("en")
     model = {"source": {"name": str(folder / "training" / "embedded")}}
