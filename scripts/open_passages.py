@@ -10,7 +10,6 @@ one; and nothing is learned of names that other texts give one of the passage's 
 `ner_open_passages.jsonl` and, of the written texts, `ner_written_passages.jsonl`.
 """
 
-import gzip
 import json
 import random
 from collections import defaultdict
@@ -20,7 +19,7 @@ from itertools import groupby
 from pathlib import Path
 
 import typer
-from open_types import GENERAL, N_NEGATIVES, kindred, named, placed, report_lost, texts_of
+from open_types import GENERAL, N_NEGATIVES, kindred, named, placed, read_annotation, report_lost, texts_of
 
 from spacy_gliner.training.corpora import Row
 
@@ -74,21 +73,13 @@ def main(source: Path, folder: Path, annotation: list[Path], seed: int = 0) -> N
         print(f"{target}: {len(passages)} rows, {n_words} words, {n_spans} spans")
 
 
-def read_annotation(path: Path) -> list[Row]:
-    """The rows of a file of annotation."""
-    with gzip.open(path, "rt", encoding="utf8") as file:
-        return [json.loads(line) for line in file]
-
-
 def joined(rows: Iterable[Row], near: Mapping[str, set[str]], rng: random.Random) -> Iterator[Passage]:
     """Passages of the texts: each goes into the first that it fits, of those still open."""
     open_passages: list[Passage] = []
     for row in rows:
         n_words = len(row["text"].split())
         for passage in open_passages:
-            types = None
-            if n_words <= passage.room:
-                types = types_for(row, passage.types, near, rng)
+            types = types_for(row, passage.types, near, rng) if n_words <= passage.room else None
             if types is not None and len(passage.types.union(types.values())) <= MAX_TYPES:
                 break
         else:
@@ -161,9 +152,8 @@ def row_of(
     every = {label for row, _ in passage.texts for _, *labels in row["entities"] for label in labels}
     close = every.union(*(kin[label] for label in every))
     shared = {word for label in every for word in label.split()}
-    said = [label for row, _ in passage.texts for label in row["absent"] if label not in close]
-    if len(passage.texts) == 1:  # what is said of one text is true of it
-        said = [label for label in passage.texts[0][0]["absent"] if label not in every]
+    possible = close if len(passage.texts) > 1 else every  # what is absent from one text may be in its neighbours
+    said = [label for row, _ in passage.texts for label in row["absent"] if label not in possible]
     far = (label for label in rng.choices(drawn, k=N_NEGATIVES) if label not in close)
     absent = [*said, *(label for label in far if shared.isdisjoint(label.split()))]
     labels = dict.fromkeys([*sorted(passage.types), *absent])

@@ -34,8 +34,7 @@ GENERAL = set(
 
 def main(annotation: Path, source: Path, folder: Path, seed: int = 0) -> None:
     """Write the rows."""
-    with gzip.open(annotation, "rt", encoding="utf8") as file:
-        annotated = [json.loads(line) for line in file]
+    annotated = read_annotation(annotation)
     texts = texts_of({row["file"] for row in annotated}, source)
     report_lost(annotated, texts, source)
     kin = kindred(annotated)
@@ -52,6 +51,12 @@ def main(annotation: Path, source: Path, folder: Path, seed: int = 0) -> None:
     target.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf8")
     labels = {label for row in rows for _, _, label in row["spans"]}
     print(f"{target}: {len(rows)} rows, {sum(len(row['spans']) for row in rows)} spans, {len(labels)} types")
+
+
+def read_annotation(path: Path) -> list[Row]:
+    """The rows of a file of annotation."""
+    with gzip.open(path, "rt", encoding="utf8") as file:
+        return [json.loads(line) for line in file]
 
 
 def texts_of(names: set[str], source: Path) -> dict[tuple[str, str], str]:
